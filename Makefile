@@ -1,0 +1,45 @@
+# make setup | demo | test | test-all | lint | bench | serve BUNDLE=DIR
+PYTHON ?= python3.11
+# A CPU-only torch, a third of the size: make setup TORCH_INDEX=https://download.pytorch.org/whl/cpu
+TORCH_INDEX ?=
+BIN := .venv/bin
+export RAY_USAGE_STATS_ENABLED ?= 0
+
+.PHONY: setup demo test test-all lint format bench serve clean
+
+setup: .venv/ready
+
+.venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet -c constraints.txt torch $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m sigflow.landmarks.assets
+	touch $@
+
+demo: setup
+	$(BIN)/python jobs/demo.py --out out/demo
+
+test: setup
+	$(BIN)/pytest -m "not slow"
+
+test-all: setup
+	$(BIN)/pytest
+
+lint: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: setup
+	$(BIN)/python -m tests.bench
+
+serve: setup
+	$(BIN)/python -m serve --bundle $(or $(BUNDLE),$(error BUNDLE=DIR: the --out of jobs/ensemble.py))
+
+clean:
+	rm -rf .venv out

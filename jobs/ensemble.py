@@ -1,0 +1,36 @@
+"""Combine runs into one bundle: a single ONNX graph from landmarks to probabilities, with its manifest.
+
+Example: python jobs/ensemble.py --runs runs/first --out bundles/gestures
+The runs must share their clips and folds. Accuracy is measured on the --holdout subjects of the runs, through the
+exported graph; where there are none, the manifest says "estimated from OOF".
+"""
+
+import argparse
+
+from sigflow.pipelines import job
+from sigflow.pipelines.bundle import build_bundle
+
+
+def flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--runs", required=True, nargs="+", type=job.path, help="directories of finished runs")
+    parser.add_argument("--out", required=True, type=job.path, help="the bundle's directory")
+    parser.add_argument("--name", help="what it is served as; default the first recipe's name")
+
+
+def main(args: argparse.Namespace) -> dict[str, object]:
+    manifest = build_bundle(args.runs, args.out, name=args.name)
+    return {
+        "bundle": args.out.uri,
+        "name": manifest.name,
+        "version": manifest.version,
+        "members": [member["run"] for member in manifest.members],
+        "weights": [member["weight"] for member in manifest.members],
+        "oof": {name: manifest.metrics["oof"][name] for name in ("macro_f1", "best_single")},
+        "measured_on": manifest.metrics["measured_on"],
+        "parity": manifest.parity,
+        "sizes": {name: (args.out / name).size() for name in manifest.files},
+    }
+
+
+if __name__ == "__main__":
+    job.run(__doc__ or "", flags, main)

@@ -1,0 +1,1 @@
+"""Bundles over HTTP, with Ray Serve."""

@@ -1,0 +1,1 @@
+"""Folders of videos in, served recognisers of human movement out."""

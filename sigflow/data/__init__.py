@@ -1,0 +1,1 @@
+"""Parquet to clips, folds and padded batches."""

@@ -1,0 +1,192 @@
+"""An ensemble to one ONNX graph: raw landmarks in, probabilities out, the same numbers as torch gives.
+
+Shape suffixes: B batch, T frames, P points, K classes.
+"""
+
+import io
+import logging
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from torch import Tensor, nn
+
+from sigflow import runs
+from sigflow.bundle import GraphInput
+from sigflow.ensemble import Ensemble
+from sigflow.errors import UserError
+from sigflow.features.inputs import Inputs, from_flat, input_names
+from sigflow.models.recogniser import Recogniser, compute_features
+from sigflow.topology import PARTS
+
+TOLERANCE = 1e-4  # of a probability
+_OPSET = 20
+_TRIALS = ((1, 1), (1, 7), (2, 30), (3, 64), (8, 31), (16, 120))  # batch, frames
+
+
+class EnsembleModel(nn.Module):
+    """Weighted average of the members' probabilities. Members with the same features share their computation."""
+
+    def __init__(self, groups: Sequence[Sequence[Recogniser]], weights: Sequence[float], parts: Sequence[str]) -> None:
+        super().__init__()
+        self.groups = [tuple(group) for group in groups]
+        self.weights, self.parts = tuple(weights), tuple(parts)
+        self.models = nn.ModuleList(model for group in groups for model in group)  # so that torch knows their weights
+
+    def forward(self, *flat: Tensor) -> Tensor:
+        """Inputs in the order of `input_names` to probabilities (B, K)."""
+        inputs = from_flat(self.parts, flat)
+        total = torch.zeros(())
+        for group, weight in zip(self.groups, self.weights, strict=True):
+            values_BNF = compute_features(inputs, group[0].features, group[0].resampling)
+            for model in group:
+                total = total + model.classify(values_BNF).softmax(1) * (weight / len(group))
+        return total
+
+
+@dataclass(frozen=True)
+class Exported:
+    """The graph, what goes in, and the largest differences that were seen."""
+
+    graph: bytes
+    parts: tuple[str, ...]
+    inputs: tuple[GraphInput, ...]
+    parity: dict[str, float]
+
+
+def export(ensemble: Ensemble) -> Exported:
+    """Export and check: torch against onnxruntime, padding and batch invariance, finite without any detection.
+
+    Raises:
+        UserError: a check failed; nothing should be served then.
+    """
+    model = ensemble_model(ensemble)
+    graph = to_onnx(model)
+    inputs = _graph_inputs(graph)
+    parity = check_graph(graph, model)
+    if max(parity.values()) > TOLERANCE:
+        raise UserError(
+            f"the exported graph differs from torch: {parity}, more than {TOLERANCE}; do not serve it, report it"
+        )
+    return Exported(graph, model.parts, inputs, parity)
+
+
+def ensemble_model(ensemble: Ensemble) -> EnsembleModel:
+    """The members' fold models from their runs, ready to predict."""
+    groups = []
+    for member in ensemble.members:
+        group = []
+        for fold in range(member.run.num_folds):
+            recipe = member.run.recipe
+            model = Recogniser(recipe.features, recipe.resampling, recipe.model, len(ensemble.labels))
+            model.load_state_dict(runs.read_fold_weights(member.place, fold))
+            group.append(model.eval())
+        groups.append(group)
+    wanted = {part for member in ensemble.members for part in member.run.recipe.parts}
+    parts = tuple(part for part in PARTS if part in wanted)
+    return EnsembleModel(groups, [member.weight for member in ensemble.members], parts).eval()
+
+
+def to_onnx(model: EnsembleModel) -> bytes:
+    """One graph with dynamic batch and frames."""
+    example = random_inputs(model.parts, 2, 16, np.random.default_rng(0))
+    names = input_names(model.parts)
+    batch, frames = torch.export.Dim("batch"), torch.export.Dim("frames")
+    shapes = tuple({0: batch} if name in ("aspect", "lengths") else {0: batch, 1: frames} for name in names)
+    for noisy in ("torch.onnx", "onnxscript", "onnx_ir"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter's remarks on its own internals
+        program = torch.onnx.export(
+            model, example.flat(), input_names=names, output_names=["probs"],
+            dynamic_shapes=(shapes,), dynamo=True, opset_version=_OPSET, verbose=False,
+        )  # fmt: skip
+    stream = io.BytesIO()
+    assert program is not None
+    onnx.save(program.model_proto, stream)
+    graph = stream.getvalue()
+    onnx.checker.check_model(onnx.load_from_string(graph), full_check=True)
+    return graph
+
+
+def check_graph(graph: bytes, model: EnsembleModel) -> dict[str, float]:
+    """Largest difference of a probability: against torch, when padded, and when batched, over several sizes."""
+    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    rng = np.random.default_rng(1)
+    worst = {"torch": 0.0, "padding": 0.0, "batch": 0.0}
+    for batch, frames in _TRIALS:
+        inputs = random_inputs(model.parts, batch, frames, rng)
+        probs_BK = run_graph(session, inputs)
+        if not np.isfinite(probs_BK).all() or np.abs(probs_BK.sum(1) - 1).max() > TOLERANCE:
+            raise UserError(
+                f"the exported graph gives no probabilities for {batch} clips of {frames} frames; do not serve it"
+            )
+        with torch.no_grad():
+            expected_BK = model(*inputs.flat()).numpy()
+        one = from_flat(model.parts, [tensor[:1] for tensor in inputs.flat()])
+        differences = {
+            "torch": probs_BK - expected_BK,
+            "padding": run_graph(session, _padded(inputs, 13)) - probs_BK,
+            "batch": run_graph(session, one) - probs_BK[:1],
+        }
+        for name, difference in differences.items():
+            worst[name] = max(worst[name], float(np.abs(difference).max()))
+    return worst
+
+
+def run_graph(session: onnxruntime.InferenceSession, inputs: Inputs) -> np.ndarray:
+    """Probabilities (B, K)."""
+    names = input_names(tuple(inputs.parts))
+    probs: np.ndarray = session.run(["probs"], {name: t.numpy() for name, t in zip(names, inputs.flat(), strict=True)})[
+        0
+    ]
+    return probs
+
+
+def random_inputs(parts: Sequence[str], batch: int, frames: int, rng: np.random.Generator) -> Inputs:
+    """Clips of random length up to `frames` with gaps; the first is full length, the last has no detection at all."""
+    lengths = rng.integers(1, frames + 1, batch)
+    lengths[0] = frames
+    beyond = np.arange(frames) >= lengths[:, None]
+    points = {}
+    for part in parts:
+        start = rng.uniform(0.2, 0.8, (batch, 1, PARTS[part].num_points, 3))
+        walk = start + rng.normal(0, 0.02, (batch, frames, PARTS[part].num_points, 3)).cumsum(1)
+        missing = beyond | (rng.random((batch, frames)) < 0.2)
+        missing[-1] |= batch > 1
+        points[part] = torch.from_numpy(np.where(missing[:, :, None, None], np.nan, walk).astype(np.float32))
+    times = np.where(beyond, np.nan, np.cumsum(rng.uniform(0.01, 0.08, (batch, frames)), 1)).astype(np.float32)
+    aspect = torch.from_numpy(rng.uniform(0.5, 2.0, batch).astype(np.float32))
+    return Inputs(points, torch.from_numpy(times), aspect, torch.from_numpy(lengths))
+
+
+def _padded(inputs: Inputs, extra: int) -> Inputs:
+    def pad(tensor: Tensor) -> Tensor:
+        filler = torch.full((tensor.shape[0], extra, *tensor.shape[2:]), float("nan"))
+        return torch.cat([tensor, filler], 1)
+
+    return Inputs(
+        {part: pad(points) for part, points in inputs.parts.items()},
+        pad(inputs.time_s),
+        inputs.aspect,
+        inputs.lengths,
+    )
+
+
+def _graph_inputs(graph: bytes) -> tuple[GraphInput, ...]:
+    dtypes = {onnx.TensorProto.FLOAT: "float32", onnx.TensorProto.INT64: "int64"}
+    found = []
+    for value in onnx.load_from_string(graph).graph.input:
+        tensor = value.type.tensor_type
+        shape = tuple(dim.dim_param or dim.dim_value for dim in tensor.shape.dim)
+        expected = ("batch",) if value.name in ("aspect", "lengths") else ("batch", "frames")
+        if shape[: len(expected)] != expected:  # the exporter can silently freeze a size
+            raise UserError(
+                f"the exporter froze the sizes of '{value.name}' to {shape}; do not serve this graph, report it"
+            )
+        found.append(GraphInput(name=value.name, dtype=dtypes[tensor.elem_type], shape=shape))
+    return tuple(found)

@@ -1,0 +1,1 @@
+"""Landmarks to features: batched torch functions, NaN meaning missing, one code for training and serving."""

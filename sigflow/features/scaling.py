@@ -1,0 +1,34 @@
+"""Standardisation fitted on a fold's training clips, stored with the weights, part of the graph."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class Scaler(nn.Module):
+    """(x - mean) / std, clipped to +-`limit`; then missing becomes 0, the training mean.
+
+    Clipping bounds what a wild landmark can do to the loss. Buffers: mean, std (F,).
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, size: int, limit: float = 8.0) -> None:
+        super().__init__()
+        self.limit = limit
+        self.register_buffer("mean", torch.zeros(size))
+        self.register_buffer("std", torch.ones(size))
+
+    def fit(self, values_BTF: Float[Tensor, "B T F"]) -> None:
+        """Mean and population std over the frames that are there; a feature that never varies keeps std 1."""
+        values = values_BTF.flatten(0, 1).double()
+        mean = values.nanmean(0)
+        std = (values - mean).square().nanmean(0).sqrt()
+        self.mean.copy_(mean.nan_to_num(0.0))
+        self.std.copy_(torch.where(std > 1e-4, std, torch.ones_like(std)))
+
+    def forward(self, values_BTF: Float[Tensor, "B T F"]) -> Float[Tensor, "B T F"]:
+        """Standardised, finite."""
+        scaled = ((values_BTF - self.mean) / self.std).clamp(-self.limit, self.limit)
+        return torch.where(scaled.isnan(), torch.zeros_like(scaled), scaled)

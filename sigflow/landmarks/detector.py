@@ -1,0 +1,165 @@
+"""Frames to landmarks with MediaPipe's Tasks API. The only file that imports mediapipe."""
+
+import json
+import os
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sigflow.config import Config
+from sigflow.landmarks.assets import ASSETS
+from sigflow.landmarks.hands import HandDetection
+from sigflow.landmarks.video import Sampling
+from sigflow.topology import MODELS
+
+
+class DetectorOptions(Config):
+    """What is looked for, and how. Confidences are MediaPipe's own, with its own defaults."""
+
+    models: tuple[str, ...] = ("hands",)  # of topology.MODELS
+    mirrored: bool = False  # the video is a mirrored selfie: its frames are flipped back first
+    num_hands: int = 2
+    min_detection_confidence: float = 0.5
+    min_presence_confidence: float = 0.5
+    min_tracking_confidence: float = 0.5
+    sampling: Sampling = Sampling()
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The parts that these models give."""
+        return tuple(part for model in MODELS if model in self.models for part in MODELS[model])
+
+    @property
+    def fingerprint(self) -> str:
+        """What a row was made with, as JSON: rows of different fingerprints should not be mixed."""
+        made_with = {
+            "mediapipe": version("mediapipe"),
+            "models": {model: ASSETS[model].sha256[:12] for model in sorted(self.models)},
+            "mode": "video",
+            "options": self.model_dump(exclude={"models"}),
+        }
+        return json.dumps(made_with, sort_keys=True)
+
+
+@dataclass(frozen=True)
+class FrameDetections:
+    """What was seen in one frame: hands as MediaPipe lists them; vectors by schema column, absent if not seen."""
+
+    hands: list[HandDetection] = field(default_factory=list)
+    vectors: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+class Detector:
+    """Trackers for ONE video: what they remember of it must not leak into the next. Close after use.
+
+    Times must increase strictly from frame to frame.
+    """
+
+    def __init__(self, options: DetectorOptions, model_paths: Mapping[str, Path]) -> None:
+        os.environ.setdefault("GLOG_minloglevel", "2")
+        from mediapipe.tasks.python import vision  # here, because importing it takes over a second
+
+        self._stack = ExitStack()
+        self._tasks: dict[str, Any] = {}
+        for model in options.models:
+            task = getattr(vision, _TASK_NAMES[model]).create_from_options(
+                _task_options(model, options, model_paths[model])
+            )
+            self._tasks[model] = self._stack.enter_context(task)
+
+    def __enter__(self) -> "Detector":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free the trackers; MediaPipe wants this before the interpreter ends."""
+        self._stack.close()
+
+    def detect(self, rgb_HWC: np.ndarray, time_ms: float) -> FrameDetections:
+        """Landmarks of one RGB frame, (H, W, 3) uint8, C order."""
+        import mediapipe
+
+        image = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=rgb_HWC)
+        hands: list[HandDetection] = []
+        vectors: dict[str, np.ndarray] = {}
+        for model, task in self._tasks.items():
+            result = task.detect_for_video(image, int(time_ms))
+            match model:
+                case "hands":
+                    hands = _hands(result)
+                case "pose":
+                    vectors |= _pose(result)
+                case "face":
+                    vectors |= _face(result)
+        return FrameDetections(hands, vectors)
+
+
+_TASK_NAMES = {"hands": "HandLandmarker", "pose": "PoseLandmarker", "face": "FaceLandmarker"}
+
+
+def _task_options(model: str, options: DetectorOptions, path: Path) -> Any:
+    from mediapipe.tasks.python import BaseOptions, vision
+
+    shared = {
+        "base_options": BaseOptions(model_asset_path=str(path)),
+        "running_mode": vision.RunningMode.VIDEO,
+        "min_tracking_confidence": options.min_tracking_confidence,
+    }
+    detection, presence = options.min_detection_confidence, options.min_presence_confidence
+    match model:
+        case "hands":
+            return vision.HandLandmarkerOptions(
+                **shared, num_hands=options.num_hands,
+                min_hand_detection_confidence=detection, min_hand_presence_confidence=presence,
+            )  # fmt: skip
+        case "pose":
+            return vision.PoseLandmarkerOptions(
+                **shared, min_pose_detection_confidence=detection, min_pose_presence_confidence=presence
+            )
+        case "face":
+            return vision.FaceLandmarkerOptions(
+                **shared, min_face_detection_confidence=detection, min_face_presence_confidence=presence,
+                output_face_blendshapes=True,
+            )  # fmt: skip
+    raise ValueError(model)
+
+
+def _points(landmarks: Any) -> np.ndarray:
+    return np.array([(point.x, point.y, point.z) for point in landmarks], np.float32)
+
+
+def _hands(result: Any) -> list[HandDetection]:
+    return [
+        HandDetection(_points(image), _points(world), kinds[0].category_name, float(kinds[0].score))
+        for image, world, kinds in zip(
+            result.hand_landmarks, result.hand_world_landmarks, result.handedness, strict=True
+        )
+    ]
+
+
+def _pose(result: Any) -> dict[str, np.ndarray]:
+    if not result.pose_landmarks:
+        return {}
+    image = result.pose_landmarks[0]
+    return {
+        "pose": _points(image).reshape(-1),
+        "pose_world": _points(result.pose_world_landmarks[0]).reshape(-1),
+        "pose_visibility": np.array([point.visibility for point in image], np.float32),
+        "pose_presence": np.array([point.presence for point in image], np.float32),
+    }
+
+
+def _face(result: Any) -> dict[str, np.ndarray]:
+    if not result.face_landmarks:
+        return {}
+    vectors = {"face": _points(result.face_landmarks[0]).reshape(-1)}
+    if result.face_blendshapes:
+        vectors["blendshapes"] = np.array([shape.score for shape in result.face_blendshapes[0]], np.float32)
+    return vectors

@@ -1,0 +1,28 @@
+"""Losses: logits and targets to one number per clip, not averaged."""
+
+from typing import Literal
+
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from sigflow.config import Config
+
+
+class CrossEntropy(Config):
+    """Softmax cross-entropy. `smoothing` spreads that share of the target over all classes (Szegedy et al. 2016)."""
+
+    kind: Literal["cross_entropy"] = "cross_entropy"
+    smoothing: float = 0.0
+    class_weights: bool = False  # n / (classes * count), by the class's own index
+
+
+def cross_entropy(
+    logits_BK: Float[Tensor, "B K"],
+    target_B: Int[Tensor, " B"],
+    config: CrossEntropy,
+    weight_K: Float[Tensor, " K"] | None,
+) -> Float[Tensor, " B"]:
+    """Loss per clip. With weights, each clip's loss is multiplied by its class's weight."""
+    return nn.functional.cross_entropy(
+        logits_BK, target_B, weight=weight_K, label_smoothing=config.smoothing, reduction="none"
+    )

@@ -1,0 +1,91 @@
+"""Finished runs to a bundle, measured on the subjects that no run has seen."""
+
+import hashlib
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from sigflow.bundle import GRAPH, Bundle, Manifest, read_bundle, write_bundle
+from sigflow.data.clips import Clips, load_clips
+from sigflow.ensemble import Ensemble, average
+from sigflow.export import export
+from sigflow.metrics import classification
+from sigflow.predictor import ClipInput, Predictor
+from sigflow.storage import Location, locate
+
+
+def build_bundle(places: Sequence[Location], out: Location, *, name: str | None = None) -> Manifest:
+    """Average the runs, export them, measure the graph on their holdout, write the bundle.
+
+    Raises:
+        UserError: the runs do not fit together, or the graph fails a check. Nothing is written then.
+    """
+    ensemble = average(places)
+    exported = export(ensemble)
+    run = ensemble.members[0].run
+    shown = ("clips", "accuracy", "macro_f1", "log_loss", "per_class", "per_subject")
+    oof = {key: ensemble.metrics[key] for key in shown} | {"best_single": ensemble.best_single}
+    manifest = Manifest(
+        name=name or run.recipe.name,
+        version=_version(exported.graph),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        labels=ensemble.labels,
+        parts=exported.parts,
+        inputs=exported.inputs,
+        extractor=run.extractor,
+        recipes=tuple(member.run.recipe.model_dump(mode="json") for member in ensemble.members),
+        members=tuple(
+            {
+                "run": member.place.name,
+                "key": member.run.key,
+                "weight": member.weight,
+                "folds": member.run.num_folds,
+            }
+            for member in ensemble.members
+        ),
+        metrics={
+            "oof": oof,
+            "subject_independent": run.subject_independent,
+            "measured_on": "estimated from OOF",
+        },
+        parity=exported.parity,
+    )
+    if run.holdout:
+        measured = _holdout_metrics(ensemble, Predictor(Bundle(manifest, exported.graph)))
+        metrics = manifest.metrics | {
+            "measured_on": "holdout subjects",
+            "holdout": {key: measured[key] for key in shown},
+        }
+        manifest = manifest.model_copy(update={"metrics": metrics})
+    write_bundle(out, manifest, {GRAPH: exported.graph})
+    return read_bundle(out).manifest
+
+
+def clip_inputs(clips: Clips, rows: Sequence[int]) -> list[ClipInput]:
+    """Clips of the table as a client would send them."""
+    inputs = []
+    for row in rows:
+        frames = slice(int(clips.offsets[row]), int(clips.offsets[row + 1]))
+        parts = {part: points[frames].numpy() for part, points in clips.parts.items()}
+        inputs.append(ClipInput(parts, clips.time_s_S[frames].numpy(), float(clips.aspect_N[row])))
+    return inputs
+
+
+def _holdout_metrics(ensemble: Ensemble, predictor: Predictor) -> dict[str, Any]:
+    run = ensemble.members[0].run
+    clips = load_clips(locate(run.data), predictor.manifest.parts)
+    subjects, names = clips.column("subject"), clips.column("label")
+    index = {label: k for k, label in enumerate(ensemble.labels)}
+    rows = [i for i, subject in enumerate(subjects) if subject in run.holdout and names[i] in index]
+    probs_NK = np.concatenate(
+        [predictor.predict(clip_inputs(clips, rows[i : i + 64])) for i in range(0, len(rows), 64)]
+    )
+    true_N = np.array([index[str(names[i])] for i in rows])
+    return classification(probs_NK, true_N, ensemble.labels, [subjects[i] for i in rows])
+
+
+def _version(graph: bytes) -> str:
+    """Names the content: the same graph is the same version, on any machine."""
+    return hashlib.sha256(graph).hexdigest()[:12]

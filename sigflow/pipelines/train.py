@@ -1,0 +1,142 @@
+"""A recipe over all its folds, as one Ray Train run.
+
+The fold mesh: W workers, each its own group, train folds w, w + W, w + 2W, ... in turn. Start-up is paid once, folds
+run side by side, and no group waits for another before the end. Folds commit to the run's directory themselves, so a
+fold that is done is never trained again, whatever fails later. The clips are put in the object store once, and read
+from there by all workers of a node without a copy.
+"""
+
+import sys
+import threading
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+import ray
+import ray.train
+import torch
+from ray.train import RunConfig, ScalingConfig
+from ray.train.torch import TorchConfig, TorchTrainer
+
+from sigflow import runs
+from sigflow.data.clips import Clips, load_clips
+from sigflow.data.folds import Fold, make_folds
+from sigflow.errors import UserError
+from sigflow.pipelines.job import cluster_cpus, connect
+from sigflow.recipes.recipe import Recipe
+from sigflow.storage import Location
+from sigflow.training import fit
+
+_ONE_DAY_S = 86_400  # groups end at different times, and the last barrier waits for the slowest
+
+
+def train(
+    recipe: Recipe,
+    data: Location,
+    out: Location,
+    *,
+    folds_spec: str = "5",
+    holdout: Sequence[str] = (),
+    workers: int | None = None,
+    resume: bool = False,
+) -> dict[str, Any]:
+    """Train every fold of `recipe` on `data` into the run directory `out`; give its metrics.
+
+    Raises:
+        UserError: the data cannot support the folds, or `out` holds something else.
+    """
+    clips = load_clips(data, recipe.parts)
+    names = clips.column("label")
+    if None in names:
+        raise UserError(
+            f"{data} has clips without a label; label all (by folder, or in the manifest), or leave them out"
+        )
+    folds = make_folds(
+        [str(name) for name in names], clips.column("subject"), clips.column("split"),
+        spec=folds_spec, holdout=holdout, seed=recipe.train.seed,
+    )  # fmt: skip
+    run = runs.Run(
+        recipe=recipe,
+        data=data.uri,
+        data_fingerprint=clips.fingerprint,
+        extractor=str(clips.column("extractor")[0]),
+        labels=tuple(sorted({str(name) for i, name in enumerate(names) if i not in set(folds.holdout.tolist())})),
+        num_folds=len(folds.folds),
+        folds_spec=folds_spec,
+        folds_fingerprint=folds.fingerprint,
+        holdout=tuple(holdout),
+        subject_independent=folds.subject_independent,
+    )
+    runs.start_run(out, run, folds.table([str(clip_id) for clip_id in clips.column("clip_id")]), resume=resume)
+    todo = [fold for fold in folds.folds if not runs.fold_is_done(out, fold.number, run.key)]
+    if todo:
+        connect()
+        _train_folds(run, clips, todo, out, workers)
+    return runs.finish_run(out, run)
+
+
+def _train_folds(run: runs.Run, clips: Clips, todo: Sequence[Fold], out: Location, workers: int | None) -> None:
+    num_workers = min(workers or cluster_cpus(), len(todo), cluster_cpus())
+    arrays = ray.put(clips.arrays())
+    with_progress = threading.Event()
+    watcher = threading.Thread(target=_watch, args=(out, run, todo, with_progress), daemon=True)
+    watcher.start()
+    try:
+        TorchTrainer(
+            _worker,
+            train_loop_config={"run": run, "clips": arrays, "todo": list(todo), "out": out},
+            scaling_config=ScalingConfig(num_workers=num_workers, resources_per_worker={"CPU": 1}),
+            torch_config=TorchConfig(backend="gloo", timeout_s=_ONE_DAY_S),
+            # A name of its own: Ray would silently resume a run of the same name.
+            run_config=RunConfig(name=f"sigflow-{uuid.uuid4().hex[:8]}", storage_path=(out / "ray").uri),
+        ).fit()
+    except ray.train.TrainingFailedError as error:
+        causes = [*getattr(error, "worker_failures", {}).values()]
+        for cause in causes:
+            if isinstance(cause, UserError):
+                raise cause from error
+        raise
+    finally:
+        with_progress.set()
+        watcher.join()
+
+
+def _worker(config: dict[str, Any]) -> None:
+    """One group of the mesh. `report` is a barrier of all workers, so each calls it once, at its end."""
+    run, out, todo = config["run"], config["out"], config["todo"]
+    context = ray.train.get_context()
+    torch.set_num_threads(1)  # the CPU that it asked for
+    clips = Clips.from_arrays(ray.get(config["clips"]))
+    for fold in todo[context.get_world_rank() :: context.get_world_size()]:
+        if not runs.fold_is_done(out, fold.number, run.key):
+            train_fold(run, clips, fold, out)
+    ray.train.report({})
+
+
+def train_fold(run: runs.Run, clips: Clips, fold: Fold, out: Location) -> None:
+    """Fit one fold and commit it."""
+    result = fit(run.recipe, clips, run.labels, fold)
+    ids, labels, subjects = (clips.table[name].take(fold.test).to_pylist() for name in ("clip_id", "label", "subject"))
+    runs.write_fold(
+        out, run.key, fold.number,
+        weights=result.weights,
+        test=runs.predictions_table(ids, fold.number, labels, subjects, result.test_probs_NK),
+        summary={"best_epoch": result.best_epoch, "metrics": result.metrics, "history": result.history},
+    )  # fmt: skip
+
+
+def _watch(out: Location, run: runs.Run, todo: Sequence[Fold], ended: threading.Event) -> None:
+    """Say on stderr when a fold is complete."""
+    waiting = {fold.number for fold in todo}
+    last = False
+    while waiting and not last:
+        last = ended.wait(1.0)
+        for number in sorted(waiting):
+            if runs.fold_is_done(out, number, run.key):
+                waiting.discard(number)
+                fold = runs.read_fold_summary(out, number)
+                print(
+                    f"train: fold {number + 1}/{run.num_folds} macro-F1 {fold['metrics']['macro_f1']:.3f}, "
+                    f"epoch {fold['best_epoch']} of {len(fold['history'])}",
+                    file=sys.stderr, flush=True,
+                )  # fmt: skip

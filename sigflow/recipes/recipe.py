@@ -1,0 +1,99 @@
+"""What an experiment consists of; found by name or file, changed by overrides."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+
+from sigflow.config import Config
+from sigflow.errors import UserError
+from sigflow.features.resample import Resampling
+from sigflow.losses import CrossEntropy
+from sigflow.models.recogniser import FeatureConfig, ModelConfig
+from sigflow.optim import OptimConfig
+
+
+class TrainConfig(Config):
+    """How long a fold is trained, and what ends it."""
+
+    epochs: int = Field(default=200, ge=1)
+    batch_size: int = Field(default=32, ge=1)
+    stop_on: Literal["loss", "macro_f1"] = "loss"  # of the stop part; its best epoch's weights are kept
+    patience: int = Field(default=30, ge=1)  # epochs without improvement
+    min_delta: float = 0.0
+    seed: int = 0
+
+
+class Gates(Config):
+    """What out-of-fold results must reach for the run to pass."""
+
+    macro_f1: float = 0.8
+    worst_subject_accuracy: float | None = None
+
+
+class Recipe(Config):
+    """One experiment, declarative: the same recipe, data and folds give the same run."""
+
+    name: str
+    features: FeatureConfig
+    resampling: Resampling = Resampling()
+    model: ModelConfig
+    loss: CrossEntropy = CrossEntropy()
+    optim: OptimConfig = OptimConfig()
+    train: TrainConfig = TrainConfig()
+    gates: Gates = Gates()
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Parts of the landmarks that are read."""
+        return self.features.parts
+
+
+def override(recipe: Recipe, overrides: Sequence[str]) -> Recipe:
+    """The recipe with `key.key=value` changed; values are JSON, or else plain text.
+
+    Raises:
+        UserError: an unknown key, or a value that does not fit.
+    """
+    values: dict[str, Any] = recipe.model_dump()
+    for text in overrides:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise UserError(f"--set {text}: write key=value, for instance optim.lr=3e-4")
+        *path, last = key.split(".")
+        place: Any = values
+        for name in path:
+            place = place.get(name) if isinstance(place, dict) else None
+        if not isinstance(place, dict) or last not in place:
+            raise UserError(f"--set {key}: no such key; the recipe has {', '.join(sorted(_keys(recipe.model_dump())))}")
+        try:
+            place[last] = json.loads(value)
+        except json.JSONDecodeError:
+            place[last] = value
+    return _validated(values, "--set")
+
+
+def read_recipe(file: Path) -> Recipe:
+    """A recipe from a JSON file."""
+    try:
+        return _validated(json.loads(file.read_text()), str(file))
+    except (OSError, UnicodeError, json.JSONDecodeError) as error:
+        raise UserError(f"{file} is not a recipe: {error}") from error
+
+
+def _validated(values: Any, origin: str) -> Recipe:
+    try:
+        return Recipe.model_validate_json(json.dumps(values), strict=True)  # JSON mode: lists stand for tuples
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UserError(f"{origin}: {'.'.join(map(str, first['loc']))}: {first['msg'].lower()}") from error
+
+
+def _keys(values: dict[str, Any], prefix: str = "") -> list[str]:
+    return [
+        path
+        for key, value in values.items()
+        for path in (_keys(value, f"{prefix}{key}.") if isinstance(value, dict) else [prefix + key])
+    ]

@@ -1,0 +1,166 @@
+"""One way to open local paths, s3:// and gs:// (pyarrow.fs)."""
+
+import os
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow import fs
+
+from sigflow.errors import UserError
+
+TEMPORARY = ".partial-"
+
+
+@dataclass(frozen=True)
+class Location:
+    """A file or folder on one file system. `uri` is how a user would name it."""
+
+    uri: str
+
+    def __truediv__(self, name: str) -> "Location":
+        return Location(f"{self.uri.rstrip('/')}/{name}")
+
+    def __str__(self) -> str:
+        return self.uri
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return self.uri.rstrip("/").rsplit("/", 1)[-1]
+
+    @property
+    def is_local(self) -> bool:
+        """Whether plain `open` reaches it."""
+        return "://" not in self.uri
+
+    def exists(self) -> bool:
+        """Whether a file or folder is there."""
+        system, path = _resolve(self.uri)
+        return system.get_file_info(path).type != fs.FileType.NotFound
+
+    def is_folder(self) -> bool:
+        """Whether a folder is there (in object storage: any key below it)."""
+        system, path = _resolve(self.uri)
+        return system.get_file_info(path).type == fs.FileType.Directory
+
+    def size(self) -> int:
+        """Bytes of the file here."""
+        system, path = _resolve(self.uri)
+        return int(system.get_file_info(path).size)
+
+    def files(self, suffix: str = "", *, recursive: bool = False) -> "list[Location]":
+        """Files of that suffix below this folder, by name; none without a folder. Half-written ones do not count."""
+        system, path = _resolve(self.uri)
+        found = system.get_file_info(fs.FileSelector(path, recursive=recursive, allow_not_found=True))
+        prefix = self.uri[: len(self.uri) - len(path)] if self.uri.endswith(path) else ""
+        return [
+            Location(prefix + info.path)
+            for info in sorted(found, key=lambda info: info.path)
+            if info.type == fs.FileType.File and info.path.endswith(suffix) and not info.base_name.startswith(TEMPORARY)
+        ]
+
+    def read_bytes(self) -> bytes:
+        """The whole file."""
+        system, path = _resolve(self.uri)
+        with system.open_input_stream(path) as stream:
+            return cast(bytes, stream.read())
+
+    def open(self) -> BinaryIO:
+        """A seekable stream of the file, for libraries that take one; bytes are fetched as they are read."""
+        system, path = _resolve(self.uri)
+        return cast(BinaryIO, system.open_input_file(path))
+
+    def write_bytes(self, data: bytes) -> None:
+        """Replace the file at once: a reader sees the old one or the new one."""
+        self._replace(lambda system, path: _write(system, path, data))
+
+    def write_text(self, text: str) -> None:
+        """`write_bytes` of UTF-8."""
+        self.write_bytes(text.encode())
+
+    def write_parquet(self, table: pa.Table) -> None:
+        """Zstd, floats byte-stream-split, strings by dictionary; atomic."""
+        floats = [path for path, kind in _leaves(table.schema) if pa.types.is_floating(kind)]
+        others = [path for path, kind in _leaves(table.schema) if not pa.types.is_floating(kind)]
+        self._replace(
+            lambda system, path: pq.write_table(
+                table, path, filesystem=system, compression="zstd", compression_level=9,
+                use_dictionary=others, use_byte_stream_split=floats,
+            )
+        )  # fmt: skip
+
+    def read_parquet(self, columns: list[str] | None = None) -> pa.Table:
+        """The file's table; only the named columns are read."""
+        system, path = _resolve(self.uri)
+        return pq.read_table(path, columns=columns, filesystem=system)
+
+    def schema(self) -> pa.Schema:
+        """The schema of the Parquet file here."""
+        system, path = _resolve(self.uri)
+        return pq.read_schema(path, filesystem=system)
+
+    def _replace(self, write: Callable[[fs.FileSystem, str], None]) -> None:
+        system, path = _resolve(self.uri)
+        if not isinstance(system, fs.LocalFileSystem):
+            write(system, path)  # an object appears when its upload completes, never before
+            return
+        folder, name = os.path.split(path)
+        os.makedirs(folder, exist_ok=True)
+        partial = os.path.join(folder, f"{TEMPORARY}{uuid.uuid4().hex}-{name}")
+        try:
+            write(system, partial)
+            os.replace(partial, path)
+        finally:
+            if os.path.exists(partial):
+                os.unlink(partial)
+
+
+def locate(path: str | Path) -> Location:
+    """The location that a user names: a local path (made absolute), s3://bucket/key or gs://bucket/key."""
+    text = str(path)
+    if "://" not in text:
+        return Location(os.path.abspath(os.path.expanduser(text)))
+    _resolve(text.rstrip("/"))
+    return Location(text.rstrip("/"))
+
+
+@cache
+def _system(scheme_and_bucket: str) -> tuple[fs.FileSystem, str]:
+    try:
+        system, path = fs.FileSystem.from_uri(scheme_and_bucket)
+    except (ValueError, pa.ArrowInvalid, OSError) as error:
+        raise UserError(
+            f"cannot open {scheme_and_bucket}: {error}; use a local path, s3://bucket/key or gs://bucket/key"
+        ) from error
+    return system, path
+
+
+def _resolve(uri: str) -> tuple[fs.FileSystem, str]:
+    if "://" not in uri:
+        return fs.LocalFileSystem(), uri
+    scheme, _, rest = uri.partition("://")
+    bucket, _, key = rest.partition("/")
+    system, base = _system(f"{scheme}://{bucket}")
+    return system, f"{base}/{key}" if key else base
+
+
+def _write(system: fs.FileSystem, path: str, data: bytes) -> None:
+    with system.open_output_stream(path) as stream:
+        stream.write(data)
+
+
+def _leaves(schema: pa.Schema) -> list[tuple[str, pa.DataType]]:
+    """Parquet's column paths and their types."""
+    leaves = []
+    for field in schema:
+        path, kind = field.name, field.type
+        while pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind):
+            path, kind = f"{path}.list.element", kind.value_type
+        leaves.append((path, kind))
+    return leaves
