@@ -8,7 +8,7 @@ import hashlib
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -63,7 +63,7 @@ class Clips:
         }
 
     @classmethod
-    def from_arrays(cls, arrays: dict[str, Any]) -> Self:
+    def from_arrays(cls, arrays: dict[str, Any]) -> "Clips":
         """The inverse of `arrays`. Shared memory is read-only; clips are never written to."""
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
@@ -75,7 +75,7 @@ class Clips:
                 {part: torch.from_numpy(points) for part, points in arrays["parts"].items()},
             )
 
-    def to(self, device: torch.device) -> Self:
+    def to(self, device: torch.device) -> "Clips":
         """The same clips with their tensors on `device`."""
         return replace(
             self,

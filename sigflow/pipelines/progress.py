@@ -3,7 +3,6 @@
 import sys
 import time
 from types import TracebackType
-from typing import Self
 
 from tqdm import tqdm
 
@@ -17,7 +16,7 @@ class Progress:
         self._said = self._started - every_s
         self._bar = tqdm(desc=what, total=total, unit=unit, file=sys.stderr) if sys.stderr.isatty() else None
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Progress":
         return self
 
     def __exit__(
