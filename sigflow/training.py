@@ -20,7 +20,7 @@ from sigflow.models.recogniser import Recogniser, compute_features
 from sigflow.optim import make_optimiser
 from sigflow.recipes.recipe import Recipe
 
-Epoch = dict[str, float]
+Epoch = dict[str, int | float]
 _EVAL_BATCH = 256
 
 
