@@ -90,9 +90,11 @@ def clip_input(instance: Instance, parts: tuple[str, ...]) -> ClipInput:
     if (instance.fps is None) == (instance.time_ms is None):
         raise BadInputError("give either 'fps' or 'time_ms'")
     time_s = np.arange(count) / instance.fps if instance.fps else np.array(instance.time_ms) / 1000
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused as such
+        time_s = (time_s - time_s[:1]).astype(np.float32)
     if len(time_s) != count or not np.isfinite(time_s).all() or (np.diff(time_s) <= 0).any():
         raise BadInputError(f"'time_ms' needs {count} finite numbers that increase, one per frame")
-    return ClipInput(arrays, (time_s - time_s[0]).astype(np.float32), instance.aspect)
+    return ClipInput(arrays, time_s, instance.aspect)
 
 
 def _points(part: str, frames: list[Any]) -> np.ndarray:
@@ -102,7 +104,8 @@ def _points(part: str, frames: list[Any]) -> np.ndarray:
         if frame is None:
             continue
         try:
-            values = np.asarray(frame, np.float32)
+            with np.errstate(over="ignore"):
+                values = np.asarray(frame, np.float32)
         except (TypeError, ValueError, OverflowError):
             values = np.empty(0, np.float32)
         if values.shape != shape:

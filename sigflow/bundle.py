@@ -47,6 +47,11 @@ class Manifest(Config):
     metrics: dict[str, Any]
     parity: dict[str, float]
     files: dict[str, str] = Field(default_factory=dict)  # sha256 by name
+    sha256: str = ""  # of this manifest without this field
+
+    def digest(self) -> str:
+        """What `sha256` must be."""
+        return hashlib.sha256(self.model_dump_json(exclude={"sha256"}).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,7 @@ def write_bundle(place: Location, manifest: Manifest, files: Mapping[str, bytes]
     for name, data in files.items():
         (place / name).write_bytes(data)
     complete = manifest.model_copy(update={"files": hashes})
+    complete = complete.model_copy(update={"sha256": complete.digest()})
     (place / MANIFEST).write_text(complete.model_dump_json(indent=1))
     return complete
 
@@ -84,6 +90,8 @@ def read_bundle(place: Location) -> Bundle:
         raise UserError(
             f"{place}/{MANIFEST} is damaged ({str(error).splitlines()[0]}); copy or export the bundle again"
         ) from error
+    if manifest.sha256 != manifest.digest():
+        raise UserError(f"{place}/{MANIFEST} was changed after export; copy or export the bundle again")
     if GRAPH not in manifest.files:
         raise UserError(f"{place}/{MANIFEST} names no {GRAPH}; export the bundle again")
     contents: dict[str, bytes] = {}

@@ -45,12 +45,14 @@ def average(places: Sequence[Location]) -> Ensemble:
     """
     members = tuple(Member(place, runs.read_run(place), 1 / len(places)) for place in places)
     first = members[0].run
-    for member in members[1:]:
-        if (member.run.labels, member.run.folds_fingerprint) != (first.labels, first.folds_fingerprint):
+    tables = [runs.read_oof(member.place).sort_by("clip_id") for member in members]
+    same = (first.labels, first.folds_fingerprint, first.extractor)
+    for member, table in zip(members, tables, strict=True):
+        run = member.run
+        if (run.labels, run.folds_fingerprint, run.extractor) != same or table["clip_id"] != tables[0]["clip_id"]:
             raise UserError(
                 f"{member.place} was not trained on the clips and folds of {members[0].place}; ensemble runs that were"
             )
-    tables = [runs.read_oof(member.place).sort_by("clip_id") for member in members]
     probs_NK = np.mean([np.array(table["probs"].to_pylist()) for table in tables], axis=0)
     ids, labels, subjects = (tables[0][name].to_pylist() for name in ("clip_id", "label", "subject"))
     oof = runs.predictions_table(ids, -1, labels, subjects, probs_NK)

@@ -29,7 +29,7 @@ _TRIALS = ((1, 1), (1, 7), (2, 30), (3, 64), (8, 31), (16, 120))  # batch, frame
 
 
 class EnsembleModel(nn.Module):
-    """Weighted average of the members' probabilities. Members with the same features share their computation."""
+    """Weighted average of the members' probabilities. A member's fold models share its features."""
 
     def __init__(self, groups: Sequence[Sequence[Recogniser]], weights: Sequence[float], parts: Sequence[str]) -> None:
         super().__init__()

@@ -3,6 +3,7 @@
 from typing import Literal
 
 from jaxtyping import Float, Int
+from pydantic import Field
 from torch import Tensor, nn
 
 from sigflow.config import Config
@@ -12,7 +13,7 @@ class CrossEntropy(Config):
     """Softmax cross-entropy. `smoothing` spreads that share of the target over all classes (Szegedy et al. 2016)."""
 
     kind: Literal["cross_entropy"] = "cross_entropy"
-    smoothing: float = 0.0
+    smoothing: float = Field(default=0.0, ge=0, lt=1)
     class_weights: bool = False  # n / (classes * count), by the class's own index
 
 

@@ -3,6 +3,7 @@
 from typing import Literal
 
 import torch
+from pydantic import Field
 from torch import nn
 
 from sigflow.config import Config
@@ -12,9 +13,9 @@ class OptimConfig(Config):
     """Adam or AdamW; gradients are clipped to `clip_norm`, so that no batch can throw the weights away."""
 
     kind: Literal["adam", "adamw"] = "adamw"
-    lr: float = 1e-3
-    weight_decay: float = 1e-4
-    clip_norm: float = 1.0
+    lr: float = Field(default=1e-3, gt=0)
+    weight_decay: float = Field(default=1e-4, ge=0)
+    clip_norm: float = Field(default=1.0, gt=0)
 
 
 def make_optimiser(model: nn.Module, config: OptimConfig) -> torch.optim.Optimizer:

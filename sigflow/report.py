@@ -29,7 +29,10 @@ def contact_sheet(rows: pa.Table, *, frames_each: int = 5) -> bytes:
         with locate(clip["source"]).open() as stream:
             made_with = json.loads(clip["extractor"])["options"]
             sampling = Sampling.model_validate(made_with["sampling"])
-            for number, frame in enumerate(read_frames(stream, sampling, mirrored=made_with["mirrored"])):
+            frames = read_frames(
+                stream, sampling, mirrored=made_with["mirrored"], start_s=clip["start_s"] or 0.0, end_s=clip["end_s"]
+            )
+            for number, frame in enumerate(frames):
                 if number in wanted:
                     _draw(wanted[number], frame.rgb_HWC, clip, number)
         line[0].set_title(f"{clip['label']} · {clip['subject']}", loc="left", fontsize=9)

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import safetensors.torch
+from pydantic import ValidationError
 from torch import Tensor
 
 from sigflow.config import Config
@@ -69,7 +70,12 @@ def read_run(place: Location) -> Run:
     """What a run's directory was started with."""
     if not (place / "run.json").exists():
         raise UserError(f"{place} holds no run (no run.json); give the --out of jobs/train.py")
-    return Run.model_validate_json((place / "run.json").read_bytes())
+    try:
+        return Run.model_validate_json((place / "run.json").read_bytes())
+    except ValidationError as error:
+        raise UserError(
+            f"{place}/run.json is damaged or of another sigflow; train again into an empty --out"
+        ) from error
 
 
 def fold_is_done(place: Location, fold: int, key: str) -> bool:

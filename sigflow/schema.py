@@ -28,6 +28,8 @@ CLIP_FIELDS = (
     pa.field("glosses", pa.list_(pa.string())),
     pa.field("subject", pa.string()),  # null: unknown
     pa.field("split", pa.string()),
+    pa.field("start_s", pa.float64()),  # of a segment, in the source; null: from its start
+    pa.field("end_s", pa.float64()),
     pa.field("fps", pa.float32()),
     pa.field("num_frames", pa.int32(), nullable=False),
     pa.field("width", pa.int32()),

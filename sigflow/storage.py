@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -71,10 +71,10 @@ class Location:
         with system.open_input_stream(path) as stream:
             return cast(bytes, stream.read())
 
-    def open(self) -> BinaryIO:
+    def open(self) -> pa.NativeFile:
         """A seekable stream of the file, for libraries that take one; bytes are fetched as they are read."""
         system, path = _resolve(self.uri)
-        return cast(BinaryIO, system.open_input_file(path))
+        return system.open_input_file(path)
 
     def write_bytes(self, data: bytes) -> None:
         """Replace the file at once: a reader sees the old one or the new one."""
@@ -126,6 +126,8 @@ def locate(path: str | Path) -> Location:
     text = str(path)
     if "://" not in text:
         return Location(os.path.abspath(os.path.expanduser(text)))
+    if text.partition("://")[2][:1] in ("", "/"):
+        raise UserError(f"{text} names no bucket: use a local path, s3://bucket/key or gs://bucket/key")
     _resolve(text.rstrip("/"))
     return Location(text.rstrip("/"))
 

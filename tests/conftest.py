@@ -1,17 +1,28 @@
 """What several tests share: landmarks of known gestures in Parquet, and sample videos."""
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from sigflow import runs
+from sigflow.bundle import GRAPH, Manifest, write_bundle
+from sigflow.data.clips import load_clips
+from sigflow.data.folds import make_folds
+from sigflow.ensemble import average
+from sigflow.export import Exported, export
 from sigflow.landmarks.synthetic import GESTURES, SUBJECTS, Subject, gesture_pose, write_sample_set
 from sigflow.landmarks.synthetic.render import true_landmarks
+from sigflow.recipes.catalogue import find_recipe
+from sigflow.recipes.recipe import Recipe, override
+from sigflow.runs import read_run
 from sigflow.schema import LANDMARKS_DIR, encode_frames, landmark_schema
 from sigflow.storage import Location, locate
+from sigflow.training import fit
 
 
 def write_gesture_landmarks(
@@ -43,6 +54,8 @@ def write_gesture_landmarks(
                     "label": gesture,
                     "glosses": None,
                     "subject": subject.name,
+                    "start_s": None,
+                    "end_s": None,
                     "split": ("train", "val", "test", "train")[take % 4],
                     "fps": float(subject.fps),
                     "num_frames": count,
@@ -84,3 +97,81 @@ def sample_videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_sample_set(
         folder, subjects=SUBJECTS[:4], gestures=("open_close", "swipe_in", "victory"), takes=2, processes=2
     )
+
+
+@pytest.fixture(scope="session")
+def write_gestures() -> Callable[..., Location]:
+    """`write_gesture_landmarks` at a path, for tests that want other subjects, gestures or takes."""
+
+    def write(folder: Path, **selection: Any) -> Location:
+        return write_gesture_landmarks(locate(folder), **selection)
+
+    return write
+
+
+def train_run(place: Location, data: Location, recipe: Recipe, *, spec: str = "3") -> Location:
+    """All folds of `recipe` on `data`, trained in this process into the run directory `place`."""
+    clips = load_clips(data, recipe.parts)
+    ids, names, subjects = ([str(value) for value in clips.column(key)] for key in ("clip_id", "label", "subject"))
+    folds = make_folds(names, subjects, clips.column("split"), spec=spec, seed=recipe.train.seed)
+    run = runs.Run(
+        recipe=recipe,
+        data=data.uri,
+        data_fingerprint=clips.fingerprint,
+        extractor=str(clips.column("extractor")[0]),
+        labels=tuple(sorted(set(names))),
+        num_folds=len(folds.folds),
+        folds_spec=spec,
+        folds_fingerprint=folds.fingerprint,
+        holdout=(),
+        subject_independent=folds.subject_independent,
+    )
+    runs.start_run(place, run, folds.table(ids), resume=False)
+    for fold in folds.folds:
+        result = fit(recipe, clips, run.labels, fold)
+        ids_N, names_N, subjects_N = ([values[i] for i in fold.test] for values in (ids, names, subjects))
+        runs.write_fold(
+            place, run.key, fold.number,
+            weights=result.weights,
+            test=runs.predictions_table(ids_N, fold.number, names_N, subjects_N, result.test_probs_NK),
+            summary={"best_epoch": result.best_epoch, "metrics": result.metrics, "history": result.history},
+        )  # fmt: skip
+    runs.finish_run(place, run)
+    return place
+
+
+@pytest.fixture(scope="session")
+def trained_run(gesture_landmarks: Location, tmp_path_factory: pytest.TempPathFactory) -> Location:
+    """A finished run of three folds, each trained for a few epochs."""
+    recipe = override(find_recipe("isolated_gestures"), ["train.epochs=15"])
+    return train_run(locate(tmp_path_factory.mktemp("runs")) / "first", gesture_landmarks, recipe)
+
+
+@pytest.fixture(scope="session")
+def exported_run(trained_run: Location) -> Exported:
+    """The graph of `trained_run` with the checks' findings."""
+    return export(average([trained_run]))
+
+
+@pytest.fixture(scope="session")
+def exported_bundle(
+    trained_run: Location, exported_run: Exported, tmp_path_factory: pytest.TempPathFactory
+) -> Location:
+    """The bundle of `trained_run`."""
+    run = read_run(trained_run)
+    manifest = Manifest(
+        name="gestures",
+        version="1a2b3c",
+        created="2025-01-01T00:00:00+00:00",
+        labels=run.labels,
+        parts=exported_run.parts,
+        inputs=exported_run.inputs,
+        extractor=run.extractor,
+        recipes=(run.recipe.model_dump(mode="json"),),
+        members=({"run": trained_run.name, "key": run.key, "weight": 1.0, "folds": run.num_folds},),
+        metrics={"measured_on": "estimated from OOF", "subject_independent": run.subject_independent},
+        parity=exported_run.parity,
+    )
+    place = locate(tmp_path_factory.mktemp("bundles")) / "gestures"
+    write_bundle(place, manifest, {GRAPH: exported_run.graph})
+    return place

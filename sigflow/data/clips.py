@@ -114,7 +114,8 @@ def load_clips(data: Location, parts: Iterable[str], *, mixed: bool = False) -> 
     if not files:
         hint = "it does not exist" if not data.exists() else f"it holds no {LANDMARKS_DIR}/*.parquet"
         raise UserError(f"no landmarks in {data}: {hint}; give the --out of jobs/extract.py")
-    if lacking := [part for part in wanted if part not in files[0].schema().names]:
+    columns = set.intersection(*(set(file.schema().names) for file in files))
+    if lacking := [part for part in wanted if part not in columns]:
         raise UserError(f"{data} has no {', '.join(lacking)}; extract again with --parts that give them")
     table = pa.concat_tables([file.read_parquet([*_META, "time_ms", *wanted]) for file in files]).sort_by("clip_id")
     _refuse_doubtful(table, data, mixed)

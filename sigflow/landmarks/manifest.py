@@ -1,6 +1,7 @@
 """What to extract: a folder of videos, or a CSV with one row per clip, to a table of clips."""
 
 import io
+import math
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -79,18 +80,21 @@ def _from_csv(file: Location) -> pa.Table:
                 strings_can_be_null=True, null_values=[""],
             ),
         )  # fmt: skip
-    except pa.ArrowInvalid as error:
+        names = rows.column_names  # decoded here, not before
+    except (pa.ArrowInvalid, UnicodeDecodeError) as error:
         raise UserError(f"{file} is not a readable CSV: {error}") from error
-    if unknown := set(rows.column_names) - set(_COLUMNS):
+    if unknown := set(names) - set(_COLUMNS):
         raise UserError(f"{file} has unknown columns {sorted(unknown)}; known are {', '.join(_COLUMNS)}")
-    if "path" not in rows.column_names or rows["path"].null_count or not len(rows):
+    if repeated := {name for name in names if names.count(name) > 1}:
+        raise UserError(f"{file} has columns {sorted(repeated)} twice; give each column once")
+    if "path" not in names or rows["path"].null_count or not len(rows):
         raise UserError(f"{file} needs at least one row, and a column 'path' filled in every row")
     columns: dict[str, list[Any]] = {
-        name: rows[name].to_pylist() if name in rows.column_names else [None] * len(rows) for name in _COLUMNS
+        name: rows[name].to_pylist() if name in names else [None] * len(rows) for name in _COLUMNS
     }
     root = file.uri.rsplit("/", 1)[0]
     for number, (start, end) in enumerate(zip(columns["start_s"], columns["end_s"], strict=True), 2):
-        if (start or 0) < 0 or (end is not None and end <= (start or 0)):
+        if not 0 <= (start or 0) < (math.inf if end is None else end):  # so written, it refuses NaN too
             raise UserError(
                 f"{file} line {number}: start_s {start} and end_s {end} are no time range; 0 <= start_s < end_s"
             )

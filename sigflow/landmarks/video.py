@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import av
 import numpy as np
+import pyarrow as pa
 from av.error import FFmpegError
+from pydantic import Field
 
 from sigflow.config import Config
 
@@ -22,8 +24,8 @@ class ClipError(Exception):
 class Sampling(Config):
     """Which frames are looked at; times stay those of the video."""
 
-    every: int = 1  # each N-th frame
-    fps: float | None = None  # or at most this many a second, at the video's own times
+    every: int = Field(default=1, ge=1)  # each N-th frame
+    fps: float | None = Field(default=None, gt=0)  # or at most this many a second, at the video's own times
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Frame:
 
 
 def read_frames(
-    source: str | BinaryIO,
+    source: str | BinaryIO | pa.NativeFile,
     sampling: Sampling,
     *,
     mirrored: bool = False,
@@ -59,10 +61,13 @@ def read_frames(
         stream = container.streams.video[0]
         stream.codec_context.thread_count = 1  # clips are spread over processes, so threads would only compete
         rate = float(stream.average_rate or 0) or 30.0
-        if start_s > 0 and stream.time_base:
-            origin = stream.start_time or 0
-            container.seek(origin + int(start_s / float(stream.time_base)), stream=stream)  # to the key frame before
         try:
+            # Without an index (MPEG-TS) a seek may land in the middle of a group of pictures: those are read whole.
+            if start_s > 0 and stream.time_base and stream.index_entries:
+                origin = stream.start_time or 0
+                container.seek(
+                    origin + int(start_s / float(stream.time_base)), stream=stream
+                )  # to the key frame before
             for frame, time_ms in _sampled(container.decode(stream), rate, sampling, start_s, end_s, stream.start_time):
                 rgb_HWC = _upright(frame)
                 yield Frame(np.ascontiguousarray(rgb_HWC[:, ::-1]) if mirrored else rgb_HWC, time_ms)
@@ -86,13 +91,14 @@ def _sampled(
         time_s = (frame.time - offset if frame.time is not None else number / rate) - start_s
         if time_s < -1e-6:
             continue
-        if end_s is not None and time_s >= end_s - start_s:
+        if end_s is not None and time_s >= end_s - start_s - 1e-6:
             return
         kept += 1
         if kept % sampling.every or (sampling.fps and time_s < next_s - 1e-6):
             continue
         if sampling.fps:
-            next_s = max(next_s + 1 / sampling.fps, time_s)  # a gap does not make a burst afterwards
+            step_s = 1 / sampling.fps
+            next_s = (next_s if next_s + step_s > time_s else time_s) + step_s  # a gap does not make a burst afterwards
         # Some files repeat a time; MediaPipe and velocities need order.
         last_ms = max(time_s * 1000, last_ms + 1)
         yield frame, last_ms
@@ -100,8 +106,14 @@ def _sampled(
 
 def _upright(frame: av.VideoFrame) -> np.ndarray:
     rgb = frame.to_ndarray(format="rgb24")
-    turns = round(frame.rotation / 90) % 4
-    return np.ascontiguousarray(np.rot90(rgb, turns)) if turns else rgb
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is None:
+        return rgb
+    # x' = a x + c y, y' = b x + d y, y down (libavutil/display.h): turns by quarters and flips, as players apply them.
+    a, b, _, c, d = np.frombuffer(cast(bytes, matrix), np.int32)[:5].tolist()
+    x, y = (a, d) if abs(a) >= abs(b) else (c, b)
+    upright = rgb if abs(a) >= abs(b) else rgb.transpose(1, 0, 2)
+    return np.ascontiguousarray(upright[:: -1 if y < 0 else 1, :: -1 if x < 0 else 1])
 
 
 def _reason(error: Exception) -> str:

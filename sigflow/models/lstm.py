@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Literal
 
 from jaxtyping import Float, Int
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from sigflow.config import Config
@@ -21,9 +22,9 @@ class LstmConfig(Config):
     """
 
     kind: Literal["lstm"] = "lstm"
-    hidden: tuple[int, ...] = (64, 32)
-    dense: int = 32
-    dropout: float = 0.0
+    hidden: tuple[PositiveInt, ...] = Field(default=(64, 32), min_length=1)
+    dense: PositiveInt = 32
+    dropout: float = Field(default=0.0, ge=0, lt=1)
 
 
 class LstmModel(nn.Module):

@@ -25,9 +25,7 @@ def run(
 ) -> NoReturn:
     """Parse, call `main`, print what it returns as the last line of stdout; exit 0, or 2 with one line on stderr."""
     summary, _, details = description.partition("\n")
-    parser = argparse.ArgumentParser(
-        description=summary, epilog=details.strip(), formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = _Parser(description=summary, epilog=details.strip(), formatter_class=argparse.RawDescriptionHelpFormatter)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
         add_flags(parser)
@@ -43,6 +41,14 @@ def run(
     disconnect()  # before the answer, so that no worker's words come after it
     print(json.dumps(answer), flush=True)
     sys.exit(0)
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse, with its complaints as one line and no usage before them."""
+
+    def error(self, message: str) -> NoReturn:
+        """Called by argparse for unknown or missing flags."""
+        raise UserError(f"{message}; see --help")
 
 
 def path(text: str) -> Location:

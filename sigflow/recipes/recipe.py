@@ -22,8 +22,8 @@ class TrainConfig(Config):
     batch_size: int = Field(default=32, ge=1)
     stop_on: Literal["loss", "macro_f1"] = "loss"  # of the stop part; its best epoch's weights are kept
     patience: int = Field(default=30, ge=1)  # epochs without improvement
-    min_delta: float = 0.0
-    seed: int = 0
+    min_delta: float = Field(default=0.0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**31)
 
 
 class Gates(Config):

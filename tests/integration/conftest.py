@@ -1,0 +1,108 @@
+"""One token-protected Ray cluster for all integration tests, and commands run as a user runs them."""
+
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Where it is, and the environment in which commands reach it."""
+
+    environment: dict[str, str]
+    dashboard: str
+
+    def run(self, *command: str | Path, cwd: Path | None = None, **extra: str) -> subprocess.CompletedProcess[str]:
+        """A command in this environment, without failing."""
+        environment = {**self.environment, **extra}
+        return subprocess.run(
+            [str(word) for word in command],
+            cwd=cwd or ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=280,
+        )
+
+    def job(self, name: str, *words: str | Path) -> dict[str, Any]:
+        """`python jobs/NAME.py ...`, which must succeed; its JSON line."""
+        done = self.run(sys.executable, ROOT / "jobs" / f"{name}.py", *words)
+        assert done.returncode == 0, done.stderr
+        answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        return answer
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A head on loopback with 4 logical CPUs, whatever the machine has: plans must not depend on it."""
+    folder = tmp_path_factory.mktemp("ray")
+    token = folder / "token"
+    token.write_text(secrets.token_hex(32))
+    port, dashboard = free_port(), free_port()
+    temporary = tempfile.mkdtemp(prefix="ray", dir="/tmp")  # Ray's sockets lie below it; their paths end at 107 bytes
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN_PATH": str(token),
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "PYTHONWARNINGS": "default",
+    }
+    command: list[str | Path] = [
+        Path(sys.executable).parent / "ray", "start", "--head", "--block", "--num-cpus", "4",
+        "--node-ip-address", "127.0.0.1", "--port", str(port), "--object-store-memory", str(512 << 20),
+        "--dashboard-host", "127.0.0.1", "--dashboard-port", str(dashboard), "--temp-dir", temporary,
+    ]  # fmt: skip
+    with (folder / "ray.log").open("wb") as log:
+        head = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+    try:
+        url = f"http://127.0.0.1:{dashboard}"
+        wait_for(lambda: answers(f"{url}/api/version", token.read_text()), seconds=60)
+        yield Cluster(environment | {"RAY_ADDRESS": f"127.0.0.1:{port}"}, url)
+    finally:
+        head.send_signal(signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            head.wait(20)
+        with suppress(ProcessLookupError):
+            os.killpg(head.pid, signal.SIGKILL)
+        head.wait()
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def wait_for(ready: Callable[[], bool], *, seconds: float) -> None:
+    """Poll until it is so."""
+    end = time.monotonic() + seconds
+    while not ready():
+        assert time.monotonic() < end, "it did not become ready"
+        time.sleep(0.3)
+
+
+def answers(url: str, token: str | None = None) -> bool:
+    """Whether a GET gives 200."""
+    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"} if token else {})
+    with suppress(OSError), urllib.request.urlopen(request, timeout=5) as answer:
+        return bool(answer.status == 200)
+    return False

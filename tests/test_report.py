@@ -1,0 +1,117 @@
+"""If these fail, pictures show landmarks on the wrong frames, or a report ends a run that went well."""
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from matplotlib import colors, image
+
+from sigflow.landmarks.assets import model_path
+from sigflow.landmarks.detector import DetectorOptions
+from sigflow.landmarks.extraction import Extracted, extract_clip, landmark_table
+from sigflow.landmarks.synthetic import SUBJECTS, render_clip, write_video
+from sigflow.report import confusion_matrix, contact_sheet, loss_curves
+
+ADA = SUBJECTS[0]
+ORANGE, BLUE = "#ff7f2a", "#1f9bff"  # the right hand's lines and the left's
+
+
+def pixels(png: bytes) -> np.ndarray:
+    assert png.startswith(b"\x89PNG")
+    return np.asarray(image.imread(io.BytesIO(png)))[..., :3]
+
+
+def share(picture: np.ndarray, colour: str) -> float:
+    """Share of the picture's points that have about this colour."""
+    return float((np.abs(picture - np.array(colors.to_rgb(colour))).max(axis=-1) < 0.06).mean())
+
+
+@pytest.fixture(scope="module")
+def models() -> Mapping[str, Path]:
+    return {"hands": model_path("hands")}
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("videos") / "swipe.mp4"
+    write_video(path, render_clip(ADA, "swipe_in", 0, num_frames=16).frames_THWC, 25)
+    return path
+
+
+def table(video: Path, models: Mapping[str, Path], options: DetectorOptions, **given: Any) -> pa.Table:
+    row = {"clip_id": "swipe.mp4", "source": str(video), "label": "swipe_in", "glosses": None, "subject": "ada"}
+    clip = extract_clip(row | {"split": None, "start_s": None, "end_s": None} | given, options, models)
+    assert isinstance(clip, Extracted), clip
+    return landmark_table([clip], options)
+
+
+def test_a_contact_sheet_draws_the_hand_that_was_found(video: Path, models: Mapping[str, Path]) -> None:
+    rows = table(video, models, DetectorOptions())
+    picture = pixels(contact_sheet(pa.concat_tables([rows, rows]), frames_each=3))
+    assert share(picture, ORANGE) > 0.001
+    assert share(picture, BLUE) == 0
+    one = pixels(contact_sheet(rows, frames_each=3))
+    assert one.shape[1] == picture.shape[1]
+    assert one.shape[0] < picture.shape[0]
+
+
+def test_a_contact_sheet_shows_a_mirrored_video_as_it_was_looked_at(
+    video: Path, models: Mapping[str, Path], tmp_path: Path
+) -> None:
+    frames = render_clip(ADA, "swipe_in", 0, num_frames=16).frames_THWC
+    write_video(tmp_path / "selfie.mp4", np.ascontiguousarray(frames[:, :, ::-1]), 25)
+    plain = pixels(contact_sheet(table(video, models, DetectorOptions()), frames_each=3))
+    flipped = pixels(
+        contact_sheet(table(tmp_path / "selfie.mp4", models, DetectorOptions(mirrored=True)), frames_each=3)
+    )
+    assert np.abs(plain - flipped).mean() < 0.01
+
+
+def test_a_contact_sheet_shows_the_frames_of_a_segment(video: Path, models: Mapping[str, Path], tmp_path: Path) -> None:
+    frames = render_clip(ADA, "swipe_in", 0, num_frames=16).frames_THWC
+    write_video(tmp_path / "cut.mp4", frames[8:], 25)
+    segment = table(video, models, DetectorOptions(), start_s=0.32, clip_id="swipe.mp4#0.32-")
+    cut = table(tmp_path / "cut.mp4", models, DetectorOptions())
+    shown, expected = (pixels(contact_sheet(rows, frames_each=3)) for rows in (segment, cut))
+    assert np.abs(shown - expected).mean() < 0.01
+
+
+def test_a_clip_shorter_than_the_sheet_is_drawn_all_the_same(video: Path, models: Mapping[str, Path]) -> None:
+    assert share(pixels(contact_sheet(table(video, models, DetectorOptions(), end_s=0.05))), ORANGE) > 0
+
+
+def history(folds: int, epochs: int) -> list[dict[str, Any]]:
+    """As csv.DictReader reads history.csv: all text."""
+    names = ("loss", "accuracy", "stop_loss", "stop_accuracy")
+    return [
+        {"fold": str(fold), "epoch": str(epoch)} | {name: str(1 / (1 + epoch + fold)) for name in names}
+        for fold in range(folds)
+        for epoch in range(epochs)
+    ]
+
+
+def test_loss_curves_show_every_fold() -> None:
+    picture = pixels(loss_curves(history(3, 8)))
+    assert all(share(picture, f"C{fold}") > 1e-4 for fold in range(3))
+    assert share(picture, "C3") == 0
+
+
+def test_a_run_of_one_epoch_still_has_its_curves() -> None:
+    assert pixels(loss_curves(history(2, 1))).size
+
+
+def test_a_confusion_matrix_is_dark_where_the_model_is_right() -> None:
+    right, wrong = (
+        pixels(confusion_matrix(np.eye(3, dtype=int)[::step].tolist(), list("abc"), "")) for step in (1, -1)
+    )
+    height, width = right.shape[:2]
+    corner = np.s_[height // 8 : height // 4, width // 3 : width // 2]
+    assert right[corner].mean() < wrong[corner].mean()
+
+
+def test_a_class_without_clips_does_not_end_the_report() -> None:
+    assert pixels(confusion_matrix([[2, 0], [0, 0]], ["a", "b"], "empty class")).size
