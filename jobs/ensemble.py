@@ -14,7 +14,7 @@ from sigflow.pipelines.bundle import build_bundle
 def flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--runs", required=True, nargs="+", type=job.path, help="directories of finished runs")
     parser.add_argument("--out", required=True, type=job.path, help="the bundle's directory")
-    parser.add_argument("--name", help="what it is served as; default the first recipe's name")
+    parser.add_argument("--name", type=job.name, help="what it is served as; default the first recipe's name")
 
 
 def main(args: argparse.Namespace) -> dict[str, object]:

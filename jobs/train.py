@@ -38,7 +38,7 @@ def main(args: argparse.Namespace) -> dict[str, object]:
         "run": args.out.uri,
         "metrics": {name: metrics[name] for name in shown},
         "gates": metrics["gates"],
-        "warnings": [],
+        "warnings": metrics["warnings"],
     }
 
 

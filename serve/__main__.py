@@ -5,12 +5,15 @@ Example: python -m serve --bundle bundles/gestures --port 8000
 
 import argparse
 import signal
+import socket
 import sys
 import threading
 
+import ray
 from ray import serve
 
 from serve.app import deployment
+from sigflow.errors import UserError
 from sigflow.pipelines import job
 
 
@@ -22,22 +25,44 @@ def flags(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> dict[str, object]:
-    """Start, say where, and wait for SIGINT or SIGTERM."""
-    application = deployment([bundle.uri for bundle in args.bundle])
-    job.connect()
-    serve.start(http_options={"host": args.host, "port": args.port})
-    serve.run(application, name="sigflow", route_prefix="/")
-    print(
-        f"serving on http://{args.host}:{args.port} (docs at /docs); Ctrl-C stops",
-        file=sys.stderr,
-        flush=True,
-    )
+    """Start, say where, and wait for SIGINT or SIGTERM.
+
+    Raises:
+        UserError: a bad bundle, a port in use, or a Serve that runs on this cluster already.
+    """
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
-    stopped.wait()
-    serve.shutdown()
+    application = deployment([bundle.uri for bundle in args.bundle])
+    _refuse_port_in_use(args.host, args.port)
+    job.connect()
+    _refuse_second_serve()
+    try:
+        serve.start(http_options={"host": args.host, "port": args.port})
+        serve.run(application, name="sigflow", route_prefix="/")
+        print(f"serving on http://{args.host}:{args.port} (docs at /docs); Ctrl-C stops", file=sys.stderr, flush=True)
+        stopped.wait()
+    finally:
+        serve.shutdown()
     return {"stopped": True}
+
+
+def _refuse_port_in_use(host: str, port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise UserError(f"cannot listen on {host}:{port}: {error.strerror}; choose another --port") from error
+
+
+def _refuse_second_serve() -> None:
+    """A cluster has one Serve: starting another would give it our port and our bundles, and stopping would end it."""
+    try:
+        ray.get_actor("SERVE_CONTROLLER_ACTOR", namespace="serve")
+    except ValueError:
+        return
+    raise UserError("Ray Serve runs on this cluster already; deploy to it with `serve deploy`, or unset RAY_ADDRESS")
 
 
 if __name__ == "__main__":

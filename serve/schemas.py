@@ -14,6 +14,7 @@ from sigflow.topology import PARTS
 
 MAX_FRAMES = 10_000
 MAX_CLIPS = 256
+MAX_PADDED_FRAMES = 50_000  # clips x frames of the longest: what a batch takes in memory
 
 
 class BadInputError(ValueError):
@@ -44,6 +45,11 @@ class PredictRequest(Config):
         if (self.landmarks is None) == (self.instances is None):
             raise BadInputError("give either 'landmarks' (one clip) or 'instances' (several)")
         if self.instances is not None:
+            if {"fps", "time_ms", "aspect"} & self.model_fields_set:
+                raise BadInputError("with 'instances', give fps, time_ms and aspect in each of them")
+            longest = max(max(map(len, clip.landmarks.values()), default=0) for clip in self.instances)
+            if longest * len(self.instances) > MAX_PADDED_FRAMES:
+                raise BadInputError(f"clips x frames of the longest is over {MAX_PADDED_FRAMES}; send several requests")
             return self.instances
         return [Instance(landmarks=self.landmarks or {}, fps=self.fps, time_ms=self.time_ms, aspect=self.aspect)]
 

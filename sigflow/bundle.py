@@ -35,7 +35,7 @@ class Manifest(Config):
     """What a bundle says of itself."""
 
     format: int = FORMAT
-    name: str
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")  # stands in URLs
     version: str
     created: str  # ISO 8601, UTC
     labels: tuple[str, ...]

@@ -6,6 +6,7 @@ fold_<k>/       weights.safetensors, test.parquet, then fold.json, whose presenc
 oof.parquet     clip_id, fold, label, subject, probs
 history.csv     one row per fold and epoch
 metrics.json    out-of-fold results, gates; written last
+    ray/            Ray Train's own notes
 """
 
 import csv
@@ -26,6 +27,10 @@ from sigflow.errors import UserError
 from sigflow.metrics import classification, worst_subject
 from sigflow.recipes.recipe import Recipe
 from sigflow.storage import Location
+
+
+class OtherRunError(UserError):
+    """The directory holds another run."""
 
 
 class Run(Config):
@@ -58,7 +63,7 @@ def start_run(place: Location, run: Run, folds: pa.Table, *, resume: bool) -> No
     if (place / "run.json").exists():
         there = read_run(place)
         if there.key != run.key:
-            raise UserError(f"{place} holds a run of another recipe, data or folds; choose another --out")
+            raise OtherRunError(f"{place} holds a run of another recipe, data or folds; choose another --out")
         if not resume:
             raise UserError(f"{place} holds this run already; add --resume to go on, or choose another --out")
         return

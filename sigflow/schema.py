@@ -14,16 +14,19 @@ from sigflow.topology import NUM_BLENDSHAPES, PARTS
 
 LANDMARKS_DIR = "landmarks"
 QUARANTINE_DIR = "quarantine"
+RAW = "raw"
 
 
 def per_frame(size: int) -> pa.DataType:
-    """One vector of `size` float32 per frame; the whole vector is null where missing, never one number of it."""
+    """One vector of `size` float32 per frame, null where missing; NaN for a point that its source does not have."""
     return pa.list_(pa.list_(pa.field("element", pa.float32(), nullable=False), size))
 
 
 CLIP_FIELDS = (
     pa.field("clip_id", pa.string(), nullable=False),  # path relative to the manifest's root, '#start-end' if a segment
     pa.field("source", pa.string()),  # where the video was read from
+    pa.field("source_bytes", pa.int64()),  # its size and time then: a changed file is extracted again
+    pa.field("source_modified_ms", pa.int64()),  # since 1970, UTC
     pa.field("label", pa.string()),
     pa.field("glosses", pa.list_(pa.string())),
     pa.field("subject", pa.string()),  # null: unknown
@@ -37,7 +40,14 @@ CLIP_FIELDS = (
     pa.field("time_ms", pa.list_(pa.float64()), nullable=False),  # one per frame, from the clip's start
     pa.field("extractor", pa.string()),  # fingerprint, JSON
 )
-QUARANTINE_SCHEMA = pa.schema([(name, pa.string()) for name in ("clip_id", "source", "stage", "error", "extractor")])
+QUARANTINE_SCHEMA = pa.schema(
+    [
+        *CLIP_FIELDS[:4],
+        pa.field("stage", pa.string()),  # open, decode, detect; time_limit, memory_limit, crash, worker_died
+        pa.field("error", pa.string()),
+        pa.field("extractor", pa.string()),
+    ]
+)
 
 
 def part_fields(part: str) -> tuple[pa.Field, ...]:
@@ -66,9 +76,11 @@ def part_fields(part: str) -> tuple[pa.Field, ...]:
     raise ValueError(part)
 
 
-def landmark_schema(parts: Iterable[str]) -> pa.Schema:
-    """Schema of a landmark file that holds `parts` (names of `topology.PARTS`)."""
-    return pa.schema([*CLIP_FIELDS, *(field for part in PARTS if part in set(parts) for field in part_fields(part))])
+def landmark_schema(parts: Iterable[str], *, raw: int = 0) -> pa.Schema:
+    """Schema of a landmark file with `parts` (names of `topology.PARTS`), and `raw` channels of another origin."""
+    fields = [*CLIP_FIELDS, *([pa.field(RAW, per_frame(raw))] if raw else [])]
+    wanted = set(parts)
+    return pa.schema(fields + [field for part in PARTS if part in wanted for field in part_fields(part)])
 
 
 def parts_in(schema: pa.Schema) -> tuple[str, ...]:
@@ -77,7 +89,7 @@ def parts_in(schema: pa.Schema) -> tuple[str, ...]:
 
 
 def encode_frames(clips: list[np.ndarray], field: pa.Field) -> pa.Array:
-    """A column from one array per clip: (T, C) float32, a row of NaN meaning missing; (T,) for a number per frame."""
+    """A column from one array per clip: (T, C) float32, a row all NaN meaning missing; (T,) for a number per frame."""
     offsets = pa.array(np.cumsum([0, *(len(clip) for clip in clips)]), pa.int32())
     kind = field.type.value_type
     if not pa.types.is_fixed_size_list(kind):
@@ -85,7 +97,7 @@ def encode_frames(clips: list[np.ndarray], field: pa.Field) -> pa.Array:
         items = pa.array(values, kind, mask=np.isnan(values))
     else:
         values = np.concatenate([np.asarray(clip, np.float32).reshape(-1, kind.list_size) for clip in clips])
-        missing = np.isnan(values).any(axis=1)
+        missing = np.isnan(values).all(axis=1)
         flat = pa.array(np.where(missing[:, None], np.float32(0), values).reshape(-1))
         items = pa.FixedSizeListArray.from_arrays(flat, type=kind, mask=pa.array(missing))
     return pa.ListArray.from_arrays(offsets, items, type=field.type)

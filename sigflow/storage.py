@@ -3,6 +3,7 @@
 import os
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -56,14 +57,24 @@ class Location:
 
     def files(self, suffix: str = "", *, recursive: bool = False) -> "list[Location]":
         """Files of that suffix below this folder, by name; none without a folder. Half-written ones do not count."""
+        return [stored.location for stored in self.listing(suffix, recursive=recursive)]
+
+    def listing(self, suffix: str = "", *, recursive: bool = False) -> "list[Stored]":
+        """`files`, each with its size and time."""
         system, path = _resolve(self.uri)
         found = system.get_file_info(fs.FileSelector(path, recursive=recursive, allow_not_found=True))
         prefix = self.uri[: len(self.uri) - len(path)] if self.uri.endswith(path) else ""
         return [
-            Location(prefix + info.path)
+            Stored(Location(prefix + info.path), info.size, info.mtime_ns // 1_000_000)
             for info in sorted(found, key=lambda info: info.path)
             if info.type == fs.FileType.File and info.path.endswith(suffix) and not info.base_name.startswith(TEMPORARY)
         ]
+
+    def delete(self) -> None:
+        """Remove the file here, if there is one."""
+        system, path = _resolve(self.uri)
+        with suppress(FileNotFoundError):
+            system.delete_file(path)
 
     def read_bytes(self) -> bytes:
         """The whole file."""
@@ -95,6 +106,11 @@ class Location:
             )
         )  # fmt: skip
 
+    def rows(self) -> int:
+        """How many rows the Parquet file here has."""
+        system, path = _resolve(self.uri)
+        return int(pq.read_metadata(path, filesystem=system).num_rows)
+
     def read_parquet(self, columns: list[str] | None = None) -> pa.Table:
         """The file's table; only the named columns are read."""
         system, path = _resolve(self.uri)
@@ -119,6 +135,15 @@ class Location:
         finally:
             if os.path.exists(partial):
                 os.unlink(partial)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A file as a listing shows it: its size, and when it was last written, in ms since 1970 (UTC)."""
+
+    location: Location
+    bytes: int
+    modified_ms: int
 
 
 def locate(path: str | Path) -> Location:

@@ -73,7 +73,7 @@ def write_gesture_landmarks(
                     f"{other}_handedness": [None] * count,
                 }
                 for name, values in columns.items():
-                    values.append(row[name])
+                    values.append(row.get(name))
     arrays = [
         encode_frames(columns[field.name], field)  # type: ignore[arg-type]
         if isinstance(columns[field.name][0], np.ndarray)

@@ -69,9 +69,15 @@ def test_parquet_changes_nothing(written: list[np.ndarray]) -> None:
 
 def test_a_frame_without_a_hand_is_null_as_a_whole() -> None:
     clip = np.ones((3, 63), np.float32)
-    clip[1, 7] = np.nan
+    clip[1] = np.nan
     (stored,) = encode_frames([clip], VECTORS).to_pylist()
     assert stored == [[1.0] * 63, None, [1.0] * 63]
+
+
+def test_points_that_an_importer_does_not_have_stay_missing_beside_those_it_has() -> None:
+    clip = np.ones((2, 63), np.float32)
+    clip[:, 60:] = np.nan
+    np.testing.assert_array_equal(decode_frames(encode_frames([clip], VECTORS))[0], clip)
 
 
 def test_clips_from_several_files_decode_as_one_table() -> None:

@@ -64,13 +64,14 @@ class Detector:
         os.environ.setdefault("GLOG_minloglevel", "2")
         from mediapipe.tasks.python import vision  # here, because importing it takes over a second
 
-        self._stack = ExitStack()
         self._tasks: dict[str, Any] = {}
-        for model in options.models:
-            task = getattr(vision, _TASK_NAMES[model]).create_from_options(
-                _task_options(model, options, model_paths[model])
-            )
-            self._tasks[model] = self._stack.enter_context(task)
+        with ExitStack() as stack:
+            for model in options.models:
+                task = getattr(vision, _TASK_NAMES[model]).create_from_options(
+                    _task_options(model, options, model_paths[model])
+                )
+                self._tasks[model] = stack.enter_context(task)
+            self._stack = stack.pop_all()  # all were made: from here on `close` ends them
 
     def __enter__(self) -> "Detector":
         return self

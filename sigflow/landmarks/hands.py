@@ -1,9 +1,32 @@
-"""Which detected hand is the subject's left, and which the right."""
+"""Which detected hand is the subject's left, and which the right.
+
+MediaPipe names each hand of each frame alone: it calls both hands by one side, swaps them for a frame, or sees one hand
+twice. Here hands are first followed from frame to frame into tracks, and then a whole track gets one side, by the
+handedness of all its frames and, where the pose was seen, by the nearer wrist.
+
+Shape suffixes: P points (21), W wrists (2: left, right), C coordinates.
+"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from sigflow.topology import MIDDLE_MCP, WRIST
+
+SIDES = ("left_hand", "right_hand")
+"""MediaPipe's words "Left" and "Right", in this order, for a video that is not mirrored.
+
+MediaPipe's older documents say the opposite (their words assumed a mirrored selfie). Measured with mediapipe 1.2.2 on
+unmirrored videos of people, with the pose model as witness, and on rendered hands: the word is the subject's own side.
+"""
+
+_SAME_HAND = 0.35  # palms between all landmarks of two detections: closer than this, they are one hand seen twice
+_MAX_STEP = 1.5  # palms by which a hand may miss the place where its track should be; twice that after a lost frame
+_MAX_LOST_FRAMES = 5  # a hand that was away for longer starts a new track
+_OTHER_WORD = 0.5  # palms that it costs to join a hand to a track of the other handedness
+_POSE_WEIGHT = 2.0  # of a clear wrist of the pose, against a handedness score of 1
 
 
 @dataclass(frozen=True)
@@ -16,26 +39,104 @@ class HandDetection:
     score: float
 
 
-SIDES = {"Left": "left_hand", "Right": "right_hand"}
-"""MediaPipe's word to the subject's own side, in a video that is not mirrored.
+@dataclass
+class _Track:
+    """One hand over time. `vote` is positive for the right."""
 
-MediaPipe's older documents say the opposite (their words assumed a mirrored selfie). Measured with mediapipe 1.2.2 on
-unmirrored videos of people, with the pose model as witness, and on rendered hands: the word is the subject's own side.
-"""
+    frames: list[int] = field(default_factory=list)
+    hands: list[HandDetection] = field(default_factory=list)
+    vote: float = 0.0
 
 
-def assign_sides(frames: Sequence[Sequence[HandDetection]]) -> list[dict[str, HandDetection]]:
+def assign_sides(
+    frames: Sequence[Sequence[HandDetection]],
+    *,
+    wrists: Sequence[np.ndarray | None] | None = None,
+    aspect: float = 1.0,
+) -> list[dict[str, HandDetection]]:
     """Per frame, at most one hand for each of "left_hand" and "right_hand".
 
-    Two hands called by one side: the more certain keeps it, the other takes the free side.
+    Args:
+        frames: what MediaPipe saw.
+        wrists: per frame the pose's left and right wrist (2, 2), x and y as MediaPipe gives them, NaN where unsure;
+            None where the pose was not seen.
+        aspect: width / height, so that distances are the same in x and y.
     """
-    sides = []
-    for hands in frames:
-        given: dict[str, HandDetection] = {}
-        for hand in sorted(hands, key=lambda hand: -hand.score)[:2]:
-            side = SIDES[hand.handedness]
-            if side in given:
-                side = "left_hand" if side == "right_hand" else "right_hand"
-            given[side] = hand
-        sides.append(given)
-    return sides
+    scale = np.array([aspect, 1.0])
+    tracks = _follow([_without_doubles(hands, scale) for hands in frames], scale)
+    for track in tracks:
+        track.vote = sum(
+            _vote(hand, None if wrists is None else wrists[number], scale) for number, hand in _sightings(track)
+        )
+    given: list[dict[str, HandDetection]] = [{} for _ in frames]
+    for track in sorted(tracks, key=lambda track: -abs(track.vote)):  # the surest first; the others take what is free
+        for number, hand in _sightings(track):
+            wanted = SIDES[track.vote > 0]
+            other = SIDES[track.vote <= 0]
+            side = wanted if wanted not in given[number] else other
+            given[number].setdefault(side, hand)
+    return given
+
+
+def repaired(sides: Sequence[dict[str, HandDetection]]) -> int:
+    """How many hands were given another side than MediaPipe's word for them."""
+    words = {"Left": "left_hand", "Right": "right_hand"}
+    return sum(words[hand.handedness] != side for given in sides for side, hand in given.items())
+
+
+def _sightings(track: _Track) -> list[tuple[int, HandDetection]]:
+    return list(zip(track.frames, track.hands, strict=True))
+
+
+def _without_doubles(hands: Sequence[HandDetection], scale: np.ndarray) -> list[HandDetection]:
+    kept: list[HandDetection] = []
+    for hand in sorted(hands, key=lambda hand: -hand.score):
+        if all(_distance(hand.image_P3[:, :2], other.image_P3[:, :2], scale) > _SAME_HAND for other in kept):
+            kept.append(hand)
+    return kept
+
+
+def _follow(frames: Sequence[Sequence[HandDetection]], scale: np.ndarray) -> list[_Track]:
+    """Join each hand to the track that it continues; the bound on its step grows while the hand is lost."""
+    tracks: list[_Track] = []
+    for number, hands in enumerate(frames):
+        live = [track for track in tracks if number - track.frames[-1] <= _MAX_LOST_FRAMES]
+        steps = np.array([[_step(track, number, hand, scale) for hand in hands] for track in live]).reshape(
+            len(live), len(hands)
+        )
+        continued = set()
+        for i, k in zip(*linear_sum_assignment(np.minimum(steps, 1e6)), strict=True):
+            if steps[i, k] <= 1:
+                live[i].frames.append(number)
+                live[i].hands.append(hands[k])
+                continued.add(int(k))
+        tracks += [_Track([number], [hand]) for k, hand in enumerate(hands) if k not in continued]
+    return tracks
+
+
+def _step(track: _Track, number: int, hand: HandDetection, scale: np.ndarray) -> float:
+    """Distance from where the track should be now, as a share of the largest that is believed."""
+    gap = number - track.frames[-1]
+    last_P2 = track.hands[-1].image_P3[:, :2]
+    if len(track.frames) > 1:  # goes on as it went: this is what tells hands apart that cross
+        before_P2 = track.hands[-2].image_P3[:, :2]
+        last_P2 = last_P2 + (last_P2 - before_P2) * (gap / (track.frames[-1] - track.frames[-2]))
+    distance = _distance(last_P2, hand.image_P3[:, :2], scale)
+    return (distance + _OTHER_WORD * (hand.handedness != track.hands[-1].handedness)) / (_MAX_STEP * min(gap, 2))
+
+
+def _distance(a_P2: np.ndarray, b_P2: np.ndarray, scale: np.ndarray) -> float:
+    """Mean distance of the landmarks, in palms of `b`."""
+    palm = float(np.linalg.norm((b_P2[MIDDLE_MCP] - b_P2[WRIST]) * scale))
+    return float(np.linalg.norm((a_P2 - b_P2) * scale, axis=-1).mean()) / max(palm, 1e-6)
+
+
+def _vote(hand: HandDetection, wrists_W2: np.ndarray | None, scale: np.ndarray) -> float:
+    """Positive for the right hand: the word's score, and how much nearer the pose's right wrist is."""
+    vote = hand.score if hand.handedness == "Right" else -hand.score
+    if wrists_W2 is None:
+        return vote
+    left, right = np.linalg.norm((wrists_W2 - hand.image_P3[WRIST, :2]) * scale, axis=-1)
+    if not np.isfinite(left + right):
+        return vote
+    return vote + _POSE_WEIGHT * float((left - right) / max(left + right, 1e-6))

@@ -2,6 +2,7 @@
 
 import io
 import math
+from contextlib import suppress
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -10,7 +11,7 @@ import pyarrow.compute as pc
 from pyarrow import csv
 
 from sigflow.errors import UserError
-from sigflow.storage import Location
+from sigflow.storage import Location, Stored, locate
 
 VIDEO_SUFFIXES = frozenset(
     [".3gp", ".avi", ".gif", ".m4v", ".mjpeg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ogv", ".ts", ".webm", ".wmv"]
@@ -19,6 +20,8 @@ MANIFEST_SCHEMA = pa.schema(
     [
         pa.field("clip_id", pa.string(), nullable=False),
         pa.field("source", pa.string(), nullable=False),
+        ("source_bytes", pa.int64()),
+        ("source_modified_ms", pa.int64()),
         ("label", pa.string()),
         ("glosses", pa.list_(pa.string())),
         ("subject", pa.string()),
@@ -50,10 +53,10 @@ def read_manifest(videos: Location) -> pa.Table:
 
 
 def _from_folder(folder: Location) -> pa.Table:
-    files = [file for file in folder.files(recursive=True) if PurePosixPath(file.name).suffix.lower() in VIDEO_SUFFIXES]
+    files = [file for file in folder.listing(recursive=True) if _is_video(file.location.name)]
     if not files:
         raise UserError(f"{folder} holds no video ({', '.join(sorted(VIDEO_SUFFIXES))}); give another folder")
-    ids = [file.uri[len(folder.uri.rstrip("/")) + 1 :] for file in files]
+    ids = [file.location.uri[len(folder.uri.rstrip("/")) + 1 :] for file in files]
     depths = sorted({clip_id.count("/") for clip_id in ids})
     if len(depths) > 1 or depths[0] > 2:
         raise UserError(
@@ -64,7 +67,9 @@ def _from_folder(folder: Location) -> pa.Table:
     return _table(
         {
             "clip_id": ids,
-            "source": [file.uri for file in files],
+            "source": [file.location.uri for file in files],
+            "source_bytes": [file.bytes for file in files],
+            "source_modified_ms": [file.modified_ms for file in files],
             "label": [names[-1] if names else None for names in folders],
             "subject": [names[0] if len(names) == 2 else None for names in folders],
         }
@@ -106,8 +111,26 @@ def _from_csv(file: Location) -> pa.Table:
         + (f"#{start or 0:.10g}-{'' if end is None else f'{end:.10g}'}" if start is not None or end is not None else "")
         for path, start, end in zip(columns.pop("path"), columns["start_s"], columns["end_s"], strict=True)
     ]
+    stored = _stored(columns["source"])
+    columns["source_bytes"] = [stored[source].bytes if source in stored else None for source in columns["source"]]
+    columns["source_modified_ms"] = [
+        stored[source].modified_ms if source in stored else None for source in columns["source"]
+    ]
     columns["glosses"] = [text.split() if text else None for text in columns["glosses"]]
     return _table(columns)
+
+
+def _is_video(name: str) -> bool:
+    return PurePosixPath(name).suffix.lower() in VIDEO_SUFFIXES and not name.startswith(".")
+
+
+def _stored(sources: list[str]) -> dict[str, Stored]:
+    """What is there of the sources: one listing for each folder, because object storage answers one by one slowly."""
+    found: dict[str, Stored] = {}
+    for folder in sorted({source.rsplit("/", 1)[0] for source in sources}):
+        with suppress(UserError, OSError):  # an address that cannot be opened fails later, as the clip's own error
+            found |= {stored.location.uri: stored for stored in locate(folder).listing()}
+    return found
 
 
 def _table(columns: dict[str, list[Any]]) -> pa.Table:

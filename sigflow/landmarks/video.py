@@ -12,6 +12,9 @@ from pydantic import Field
 
 from sigflow.config import Config
 
+MAX_PIXELS = 64_000_000  # of a frame: 8K has 33 million, and a hostile header can claim any number
+_MIN_DECODED = 0.8  # of the frames or seconds that the file declares: with fewer it was cut off
+
 
 class ClipError(Exception):
     """This clip cannot be used. `stage` says where it failed: open, decode, detect."""
@@ -36,6 +39,34 @@ class Frame:
     time_ms: float
 
 
+class Sampler:
+    """Decides, frame after frame, which belong to one clip: `start_s` <= time < `end_s`, thinned by `sampling`."""
+
+    def __init__(self, sampling: Sampling, start_s: float = 0.0, end_s: float | None = None) -> None:
+        self._sampling, self._start_s, self._end_s = sampling, start_s, end_s
+        self._seen, self._last_ms, self._next_s = -1, -np.inf, 0.0
+
+    def time_ms(self, time_s: float) -> float | None:
+        """The frame's time from the clip's start, or None if it is not wanted. Strictly increasing."""
+        since_s = time_s - self._start_s
+        if since_s < -1e-6 or self.is_over(time_s):
+            return None
+        self._seen += 1
+        if self._seen % self._sampling.every or (self._sampling.fps and since_s < self._next_s - 1e-6):
+            return None
+        if self._sampling.fps:
+            step_s = 1 / self._sampling.fps
+            # A gap does not make a burst afterwards.
+            self._next_s = (self._next_s if self._next_s + step_s > since_s else since_s) + step_s
+        # Some files repeat a time; MediaPipe and velocities need order.
+        self._last_ms = max(since_s * 1000, self._last_ms + 1)
+        return self._last_ms
+
+    def is_over(self, time_s: float) -> bool:
+        """Whether the clip ends at or before this time."""
+        return self._end_s is not None and time_s >= self._end_s - 1e-6
+
+
 def read_frames(
     source: str | BinaryIO | pa.NativeFile,
     sampling: Sampling,
@@ -44,12 +75,22 @@ def read_frames(
     start_s: float = 0.0,
     end_s: float | None = None,
 ) -> Iterator[Frame]:
-    """Frames of `start_s` <= time < `end_s`, rotated as the file's metadata asks, times strictly increasing.
+    """The sampled frames of one clip; raises what `decode` raises."""
+    sampler = Sampler(sampling, start_s, end_s)
+    for frame, time_s in decode(source, start_s=start_s, end_s=end_s):
+        time_ms = sampler.time_ms(time_s)
+        if time_ms is not None:
+            yield Frame(upright_rgb(frame, mirrored=mirrored), time_ms)
 
-    A `mirrored` video is flipped back, so that sides and directions mean the same as in any other.
+
+def decode(
+    source: str | BinaryIO | pa.NativeFile, *, start_s: float = 0.0, end_s: float | None = None
+) -> Iterator[tuple[av.VideoFrame, float]]:
+    """Frames with their times in s from the start of the video; at least those of `start_s` <= time < `end_s`.
 
     Raises:
-        ClipError: at stage "open" when it is no video, at "decode" when its frames cannot be read.
+        ClipError: at stage "open" when it is no video, at "decode" when its frames cannot be read, or when the file
+            ends long before the end that it declares.
     """
     try:
         container = av.open(source, mode="r")
@@ -59,49 +100,45 @@ def read_frames(
         if not container.streams.video:
             raise ClipError("open", "no video stream")
         stream = container.streams.video[0]
+        if stream.codec_context is None:
+            raise ClipError("open", "a video stream of an unknown codec")
+        if stream.width * stream.height > MAX_PIXELS:
+            raise ClipError("open", f"frames of {stream.width} x {stream.height} are larger than {MAX_PIXELS} pixels")
         stream.codec_context.thread_count = 1  # clips are spread over processes, so threads would only compete
         rate = float(stream.average_rate or 0) or 30.0
+        number, time_s = -1, 0.0
         try:
             # Without an index (MPEG-TS) a seek may land in the middle of a group of pictures: those are read whole.
             if start_s > 0 and stream.time_base and stream.index_entries:
-                origin = stream.start_time or 0
-                container.seek(
-                    origin + int(start_s / float(stream.time_base)), stream=stream
-                )  # to the key frame before
-            for frame, time_ms in _sampled(container.decode(stream), rate, sampling, start_s, end_s, stream.start_time):
-                rgb_HWC = _upright(frame)
-                yield Frame(np.ascontiguousarray(rgb_HWC[:, ::-1]) if mirrored else rgb_HWC, time_ms)
+                start = (stream.start_time or 0) + int(start_s / float(stream.time_base))
+                container.seek(start, stream=stream)  # to the key frame before
+            for number, frame in enumerate(container.decode(stream)):
+                origin_s = float(stream.start_time * frame.time_base) if stream.start_time and frame.time_base else 0.0
+                time_s = frame.time - origin_s if frame.time is not None else number / rate
+                if end_s is not None and time_s >= end_s - 1e-6:
+                    return
+                yield frame, time_s
         except FFmpegError as error:
-            raise ClipError("decode", _reason(error)) from error
+            raise ClipError("decode", f"{_reason(error)} after {number + 1} frames") from error
+        if start_s == 0:
+            whole_s = container.duration / av.time_base if container.duration else 0.0
+            if stream.duration and stream.time_base:
+                whole_s = float(stream.duration * stream.time_base)
+            _refuse_truncated(number + 1, stream.frames, time_s + 1 / rate, whole_s)
 
 
-def _sampled(
-    frames: Iterator[av.VideoFrame],
-    rate: float,
-    sampling: Sampling,
-    start_s: float,
-    end_s: float | None,
-    origin: int | None,
-) -> Iterator[tuple[av.VideoFrame, float]]:
-    """The frames that are wanted, and their times in ms from `start_s`."""
-    kept, last_ms = -1, -np.inf
-    next_s = 0.0
-    for number, frame in enumerate(frames):
-        offset = float(origin * frame.time_base) if origin and frame.time_base else 0.0
-        time_s = (frame.time - offset if frame.time is not None else number / rate) - start_s
-        if time_s < -1e-6:
-            continue
-        if end_s is not None and time_s >= end_s - start_s - 1e-6:
-            return
-        kept += 1
-        if kept % sampling.every or (sampling.fps and time_s < next_s - 1e-6):
-            continue
-        if sampling.fps:
-            step_s = 1 / sampling.fps
-            next_s = (next_s if next_s + step_s > time_s else time_s) + step_s  # a gap does not make a burst afterwards
-        # Some files repeat a time; MediaPipe and velocities need order.
-        last_ms = max(time_s * 1000, last_ms + 1)
-        yield frame, last_ms
+def upright_rgb(frame: av.VideoFrame, *, mirrored: bool = False) -> np.ndarray:
+    """(H, W, 3) uint8 as a player shows it. A `mirrored` video is flipped back, so that sides mean the same in all."""
+    rgb_HWC = _upright(frame)
+    return np.ascontiguousarray(rgb_HWC[:, ::-1]) if mirrored else rgb_HWC
+
+
+def _refuse_truncated(frames: int, declared_frames: int, seconds: float, declared_s: float) -> None:
+    """A file whose end is missing often decodes without an error: half a movement must not pass for a whole one."""
+    if frames < _MIN_DECODED * declared_frames:
+        raise ClipError("decode", f"only {frames} of {declared_frames} declared frames are there; the file was cut off")
+    if frames and seconds < _MIN_DECODED * declared_s - 1:
+        raise ClipError("decode", f"only {seconds:.1f} of {declared_s:.1f} s are there; the file was cut off")
 
 
 def _upright(frame: av.VideoFrame) -> np.ndarray:

@@ -10,6 +10,7 @@ import numpy as np
 from sigflow.bundle import GRAPH, Bundle, Manifest, read_bundle, write_bundle
 from sigflow.data.clips import Clips, load_clips
 from sigflow.ensemble import Ensemble, average
+from sigflow.errors import UserError
 from sigflow.export import export
 from sigflow.metrics import classification
 from sigflow.predictor import ClipInput, Predictor
@@ -75,10 +76,14 @@ def clip_inputs(clips: Clips, rows: Sequence[int]) -> list[ClipInput]:
 
 def _holdout_metrics(ensemble: Ensemble, predictor: Predictor) -> dict[str, Any]:
     run = ensemble.members[0].run
-    clips = load_clips(locate(run.data), predictor.manifest.parts)
+    clips = load_clips(locate(run.data), run.recipe.parts)
+    if clips.fingerprint != run.data_fingerprint:
+        raise UserError(f"{run.data} was changed after {ensemble.members[0].place} was trained; train again on it")
     subjects, names = clips.column("subject"), clips.column("label")
     index = {label: k for k, label in enumerate(ensemble.labels)}
     rows = [i for i, subject in enumerate(subjects) if subject in run.holdout and names[i] in index]
+    if not rows:
+        raise UserError(f"no clip of {', '.join(run.holdout)} has a label that was trained; choose another --holdout")
     probs_NK = np.concatenate(
         [predictor.predict(clip_inputs(clips, rows[i : i + 64])) for i in range(0, len(rows), 64)]
     )

@@ -5,6 +5,7 @@ import http.client
 import io
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -51,9 +52,13 @@ def demo(out: Location) -> dict[str, Any]:
     videos, data, run, bundle = (out / name for name in ("videos", "landmarks", "run", "bundle"))
     _render(Path(videos.uri))
     connect()
-    extracted = extract(videos, data, DetectorOptions())
+    extracted = extract(videos, data, DetectorOptions(), on_change="replace")
     _say("training")
-    metrics = train(RECIPE, data, run, holdout=[HOLDOUT], resume=True)
+    try:
+        metrics = train(RECIPE, data, run, holdout=[HOLDOUT], resume=True)
+    except runs.OtherRunError:  # of an older demo: its recipe or its videos were others
+        shutil.rmtree(run.uri)
+        metrics = train(RECIPE, data, run, holdout=[HOLDOUT], resume=True)
     _say("exporting")
     manifest = _reused_bundle(bundle, run) or build_bundle([run], bundle)
     _draw(out, data, run)
@@ -71,7 +76,9 @@ def demo(out: Location) -> dict[str, Any]:
         "clips": len(clips),
         "frames": len(clips.time_s_S),
         "extract": {
-            "frames_per_s": extracted.frames_per_s if extracted.clips else None,  # null: nothing was left to extract
+            "frames_per_s": extracted["frames_per_s"]
+            if extracted["clips"]
+            else None,  # null: nothing was left to extract
             "hand_found": round(sum(found) / len(clips.time_s_S), 4),
         },
         "cv": {name: metrics[name] for name in ("macro_f1_mean", "macro_f1_std", "worst_subject")},

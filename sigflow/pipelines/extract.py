@@ -1,131 +1,247 @@
 """Videos to Parquet over a cluster, with Ray Data.
 
 Stages, with their cardinality:
-  1. plan      manifest -> clips that are in no table yet -> blocks of clips   (driver; 1 : N blocks)
-  2. extract   block -> landmark file and quarantine file, committed by name   (actor pool, 1 CPU each; 1 : 1)
-  3. tally     block -> counts                                                 (driver; streams, holds no landmarks)
+  1. plan      manifest -> clips that are missing or changed -> blocks of clips   (driver; 1 : N blocks)
+  2. extract   block -> landmark file and quarantine file, committed by name      (actor pool, 1 CPU each; 1 : 1)
+  3. tally     block -> counts                                                    (driver; streams, holds no landmarks)
 
-A MediaPipe process uses about one core, so an actor asks for one CPU. Stage 2 writes its own files, so there is no
-second stage to wait for CPUs that the actors hold, and a retried block overwrites its file instead of repeating it.
+A MediaPipe process uses about one core, so an actor asks for one CPU; it works in a child process of the actor, which a
+hostile video may take down. Stage 2 writes its own files, so there is no second stage to wait for CPUs that the actors
+hold, and a retried block overwrites its file instead of repeating it. Clips of a lost block are tried once more, each
+alone, so that one which kills its worker does not take its neighbours into quarantine.
 """
 
-import hashlib
+import logging
 import math
+import sys
 import time
+import warnings
 from collections import Counter
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator
+from itertools import groupby
+from typing import Any, Literal
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import ray
 from ray.data import ActorPoolStrategy, DataContext
+from ray.util.annotations import RayDeprecationWarning
 
+from sigflow.errors import UserError
 from sigflow.landmarks.assets import model_path
 from sigflow.landmarks.detector import DetectorOptions
-from sigflow.landmarks.extraction import Extracted, Failed, extract_clip, landmark_table, quarantine_table
+from sigflow.landmarks.extraction import failure, quarantine_table
+from sigflow.landmarks.isolation import IsolatedExtractor, Limits
 from sigflow.landmarks.manifest import read_manifest
-from sigflow.pipelines.job import cluster_cpus, connect
+from sigflow.pipelines.commit import commit_block, read_state, remove_rows
+from sigflow.pipelines.job import cluster_cpus, connect, refuse_unshared
 from sigflow.pipelines.progress import Progress
+from sigflow.pipelines.tally import TALLY_SCHEMA, print_by_label, tally, total
+from sigflow.report import contact_sheet
 from sigflow.schema import LANDMARKS_DIR, QUARANTINE_DIR
 from sigflow.storage import Location
 
 MAX_CLIPS_PER_FILE = 64
+_SHOWN_FAILURES = 10
+OnChange = Literal["refuse", "replace", "keep"]
 
 
-@dataclass(frozen=True)
-class Summary:
-    """What an extraction did. `clips`, `failed`: made by this call; `skipped`: there before it."""
+def extract(
+    videos: Location,
+    out: Location,
+    options: DetectorOptions,
+    *,
+    limits: Limits | None = None,
+    on_change: OnChange = "refuse",
+    retry_failed: bool = False,
+    preview: int = 0,
+) -> dict[str, Any]:
+    """Extract every clip of `videos` that `out` does not hold, or holds from an older file.
 
-    clips: int
-    frames: int
-    failed: int
-    skipped: int
-    found: float  # share of frames in which anything was detected
-    seconds: float
-    frames_per_s: float
-    out: str
+    Args:
+        videos: folder or manifest, see `read_manifest`.
+        out: the data set.
+        options: what to look for.
+        limits: what one video may cost.
+        on_change: when `out` holds rows made with other options or models: refuse, replace them, or keep them beside.
+        retry_failed: try quarantined clips again.
+        preview: how many clips to draw into `out`/preview.png.
 
+    Returns:
+        Counts of this call: clips, frames, failed, skipped (there already), found (share of frames with a detection),
+        repaired (hands given another side than MediaPipe's), seconds, frames_per_s, out.
 
-def extract(videos: Location, out: Location, options: DetectorOptions) -> Summary:
-    """Extract every clip of `videos` that `out` does not hold yet."""
+    Raises:
+        UserError: bad input; nothing was changed then.
+    """
     started = time.monotonic()
     manifest = read_manifest(videos)
     for model in options.models:
         model_path(model)  # a missing model file ends the job here, not on every worker
-    todo = _without(manifest, done_clips(out))
-    totals: Counter[str] = Counter()
+    todo = _plan(manifest, out, options, on_change, retry_failed)
+    tallies = TALLY_SCHEMA.empty_table()
     if len(todo):
         connect()
-        totals = _run(todo, out, options)
+        refuse_unshared(out)
+        tallies = _run(todo, out, options, limits or Limits())
+        print_by_label(tallies)
+        _print_failures(out, todo)
+    if preview:
+        _draw_preview(out, preview)
     seconds = time.monotonic() - started
-    return Summary(
-        clips=totals["clips"],
-        frames=totals["frames"],
-        failed=totals["failed"],
-        skipped=len(manifest) - len(todo),
-        found=totals["found"] / max(totals["frames"], 1),
-        seconds=round(seconds, 2),
-        frames_per_s=round(totals["frames"] / seconds, 1),
-        out=out.uri,
+    counts = total(tallies)
+    return counts | {
+        "skipped": len(manifest) - len(todo),
+        "found": round(counts["found"] / max(counts["frames"], 1), 4),
+        "seconds": round(seconds, 2),
+        "frames_per_s": round(counts["frames"] / seconds, 1),
+        "out": out.uri,
+    }
+
+
+def _print_failures(out: Location, todo: pa.Table) -> None:
+    """What went to quarantine, by name and reason, as far as a screen holds it."""
+    tables = [file.read_parquet(["clip_id", "stage", "error"]) for file in (out / QUARANTINE_DIR).files(".parquet")]
+    if not tables:
+        return
+    table = pa.concat_tables(tables)
+    failed = table.filter(pc.is_in(table["clip_id"], pa.array(todo["clip_id"].to_pylist())))
+    for row in failed.slice(0, _SHOWN_FAILURES).to_pylist():
+        print(f"quarantined {row['clip_id']}: {row['stage']}: {row['error']}", file=sys.stderr)
+    if len(failed) > _SHOWN_FAILURES:
+        print(f"... and {len(failed) - _SHOWN_FAILURES} more, in {out / QUARANTINE_DIR}", file=sys.stderr)
+
+
+def _draw_preview(out: Location, count: int) -> None:
+    """Clips of different labels and subjects, drawn from what is stored."""
+    files = (out / LANDMARKS_DIR).files(".parquet")
+    if not files:
+        return
+    named = pa.concat_tables(
+        [
+            file.read_parquet(["clip_id", "label", "subject"]).append_column("file", pa.array([number] * file.rows()))
+            for number, file in enumerate(files)
+        ]
     )
+    # Round robin over labels and subjects: the first of each pair, then the second, ...
+    places: Counter[tuple[str | None, str | None]] = Counter()
+    order = []
+    for row in named.sort_by("clip_id").to_pylist():
+        pair = (row["label"], row["subject"])
+        order.append((places[pair], row["clip_id"], row["file"]))
+        places[pair] += 1
+    chosen = sorted(order)[:count]
+    rows = []
+    for number in sorted({file for _, _, file in chosen}):
+        table = files[number].read_parquet()
+        wanted = pa.array([clip_id for _, clip_id, file in chosen if file == number])
+        rows.append(table.filter(pc.is_in(table["clip_id"], wanted)))
+    (out / "preview.png").write_bytes(contact_sheet(pa.concat_tables(rows, promote_options="default")))
 
 
-def done_clips(out: Location) -> set[str]:
-    """Ids of the clips that are in a committed file, extracted or quarantined."""
-    files = [file for folder in (LANDMARKS_DIR, QUARANTINE_DIR) for file in (out / folder).files(".parquet")]
-    return {clip_id for file in files for clip_id in file.read_parquet(["clip_id"])["clip_id"].to_pylist()}
+def _plan(
+    manifest: pa.Table, out: Location, options: DetectorOptions, on_change: OnChange, retry_failed: bool
+) -> pa.Table:
+    """Stage 1: the manifest's rows that are to be done; rows that they replace are removed."""
+    state = read_state(out)
+    foreign = pc.not_equal(state["extractor"], options.fingerprint)
+    if on_change == "refuse" and pc.any(foreign).as_py():
+        raise UserError(
+            f"{out} holds {pc.sum(foreign).as_py()} clips made with other options or models; choose another --out, "
+            "or --on-change replace (do them again) or keep (leave them as they are)"
+        )
+    index = pc.index_in(
+        state["clip_id"], pa.array(manifest["clip_id"].to_pylist(), pa.string())
+    )  # each stored clip's manifest row
+    known = pc.is_valid(index)
+    now = {name: pc.take(manifest[name], index) for name in ("source_bytes", "source_modified_ms")}
+    differs = [pc.fill_null(pc.not_equal(state[name], now[name]), False) for name in now]
+    again = pc.or_(*differs)
+    if on_change == "replace":
+        again = pc.or_(again, foreign)
+    if retry_failed:
+        again = pc.or_(again, state["failed"])
+    again = pc.and_(known, again)
+    remove_rows(state.filter(again))
+    done = state.filter(pc.invert(again))["clip_id"].combine_chunks()
+    return manifest.filter(pc.invert(pc.is_in(manifest["clip_id"], done)))
 
 
-def _without(manifest: pa.Table, done: set[str]) -> pa.Table:
-    return manifest.filter(pa.array([clip_id not in done for clip_id in manifest["clip_id"].to_pylist()], pa.bool_()))
-
-
-def _run(todo: pa.Table, out: Location, options: DetectorOptions) -> Counter[str]:
+def _run(todo: pa.Table, out: Location, options: DetectorOptions, limits: Limits) -> pa.Table:
+    """Stages 2 and 3; once more, clip by clip, for what was lost with a worker or a node; then that is quarantined."""
     workers = min(cluster_cpus(), len(todo))
     size = min(MAX_CLIPS_PER_FILE, max(1, math.ceil(len(todo) / (4 * workers))))
-    blocks = [todo.slice(start, size).combine_chunks() for start in range(0, len(todo), size)]
+    with Progress("extract", len(todo), "clips") as progress:
+        parts = [_extract_blocks(todo, size, out, options, limits, progress)]
+        if lost := _lost(todo, out):
+            parts.append(
+                _extract_blocks(pa.Table.from_pylist(lost, schema=todo.schema), 1, out, options, limits, progress)
+            )
+        if lost := _lost(todo, out):
+            rows = [failure(clip, options, "worker_died", "its worker was lost every time") for clip in lost]
+            commit_block(out, [clip["clip_id"] for clip in lost], [], [quarantine_table(rows)])
+            parts.append(tally([], [quarantine_table(rows)]))
+            progress.advance(len(lost), f"{len(lost)} lost with their workers")
+    return pa.concat_tables(parts)
+
+
+def _extract_blocks(
+    todo: pa.Table, size: int, out: Location, options: DetectorOptions, limits: Limits, progress: Progress
+) -> pa.Table:
+    workers = min(cluster_cpus(), len(todo))
+    logging.getLogger("ray.data").setLevel(logging.ERROR)  # its plans and its advice; what fails is raised
     context = DataContext.get_current()
     context.enable_progress_bars = False
-    tallies = ray.data.from_arrow(blocks).map_batches(
-        ExtractBlock, fn_constructor_args=(out, options), batch_size=None, batch_format="pyarrow",
-        compute=ActorPoolStrategy(min_size=workers, max_size=workers), num_cpus=1,
-    )  # fmt: skip
-    totals: Counter[str] = Counter()
-    with Progress("extract", len(todo), "clips") as progress:
-        for batch in tallies.iter_batches(batch_size=None, batch_format="pyarrow"):
-            for row in batch.to_pylist():
-                totals.update(row)
-                rate = totals["frames"] / progress.elapsed_s
-                progress.advance(row["clips"] + row["failed"], f"{rate:.0f} frames/s, {totals['failed']} failed")
-    return totals
+    context.max_errored_blocks = -1  # blocks that were lost are found by their clips, which are in no table then
+    with warnings.catch_warnings():
+        # The bounds below have no other door yet; by default a block that kills its worker is retried for ever.
+        warnings.simplefilter("ignore", RayDeprecationWarning)
+        tallies = ray.data.from_arrow(list(_blocks(todo, size))).map_batches(
+            ExtractBlock, fn_constructor_args=(out, options, limits), batch_size=None, batch_format="pyarrow",
+            compute=ActorPoolStrategy(min_size=1, max_size=workers), num_cpus=1, max_restarts=1, max_task_retries=1,
+        )  # fmt: skip
+    parts: list[pa.Table] = [TALLY_SCHEMA.empty_table()]
+    for part in tallies.iter_batches(batch_size=None, batch_format="pyarrow"):
+        parts.append(part)
+        counts = total(pa.concat_tables(parts))
+        words = f"{counts['frames'] / progress.elapsed_s:.0f} frames/s, {counts['failed']} failed"
+        progress.advance(total(part)["clips"] + total(part)["failed"], words)
+    return pa.concat_tables(parts)
+
+
+def _blocks(todo: pa.Table, size: int) -> Iterator[pa.Table]:
+    """`size` clips each, more where a source has more: its segments are read in one pass."""
+    ordered = todo.sort_by([("source", "ascending"), ("clip_id", "ascending")])
+    sources = ordered["source"].to_pylist()
+    start = 0
+    while start < len(ordered):
+        end = min(start + size, len(ordered))
+        while size > 1 and end < len(ordered) and sources[end] == sources[end - 1]:
+            end += 1
+        yield ordered.slice(start, end - start).combine_chunks()
+        start = end
+
+
+def _lost(todo: pa.Table, out: Location) -> list[dict[str, Any]]:
+    """Clips that ended in neither table: their worker, or its node, was lost."""
+    done = read_state(out)["clip_id"].combine_chunks()
+    return todo.filter(pc.invert(pc.is_in(todo["clip_id"], done))).to_pylist()
 
 
 class ExtractBlock:
     """Stage 2: a block of manifest rows in, its files written, one row of counts out."""
 
-    def __init__(self, out: Location, options: DetectorOptions) -> None:
-        self._out, self._options = out, options
-        self._paths = {model: model_path(model) for model in options.models}
+    def __init__(self, out: Location, options: DetectorOptions, limits: Limits) -> None:
+        self._out = out
+        paths = {model: model_path(model) for model in options.models}
+        self._extractor = IsolatedExtractor(options, paths, limits)
 
     def __call__(self, block: pa.Table) -> pa.Table:
-        """Extract and commit. The name is a hash of the clip ids, so doing it again changes nothing."""
-        name = hashlib.sha256("\n".join(block["clip_id"].to_pylist()).encode()).hexdigest()[:20] + ".parquet"
-        done: list[Extracted] = []
-        failed: list[Failed] = []
-        for clip in block.to_pylist():
-            match extract_clip(clip, self._options, self._paths):
-                case Extracted() as extracted:
-                    done.append(extracted)
-                case Failed() as failure:
-                    failed.append(failure)
-        if done:
-            (self._out / LANDMARKS_DIR / name).write_parquet(landmark_table(done, self._options))
-        if failed:
-            (self._out / QUARANTINE_DIR / name).write_parquet(quarantine_table(failed))
-        return pa.table(_counts(done, failed))
-
-
-def _counts(done: list[Extracted], failed: list[Failed]) -> dict[str, Any]:
-    frames = sum(clip.num_frames for clip in done)
-    found = sum(clip.frames_found for clip in done)
-    return {"clips": [len(done)], "failed": [len(failed)], "frames": [frames], "found": [found]}
+        """Extract and commit; doing it again changes nothing."""
+        clips: list[pa.Table] = []
+        failed: list[pa.Table] = []
+        for _, rows in groupby(block.to_pylist(), key=lambda clip: clip["source"]):
+            for kind, table in self._extractor.extract(list(rows)):
+                (clips if kind == "clip" else failed).append(table)
+        commit_block(self._out, block["clip_id"].to_pylist(), clips, failed)
+        return tally(clips, failed)

@@ -5,15 +5,18 @@ import contextlib
 import json
 import logging
 import os
+import re
 import sys
+import uuid
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from sigflow.errors import UserError
-from sigflow.storage import Location, locate
+from sigflow.storage import TEMPORARY, Location, locate
 
 Number = TypeVar("Number", int, float)
 
@@ -36,7 +39,7 @@ def run(
         sys.exit(2)
     except KeyboardInterrupt:
         disconnect()
-        print("stopped; run the same command again to go on", file=sys.stderr)
+        print("stopped; run the same command again to go on (train: with --resume)", file=sys.stderr)
         sys.exit(130)
     disconnect()  # before the answer, so that no worker's words come after it
     print(json.dumps(answer), flush=True)
@@ -61,18 +64,53 @@ def path(text: str) -> Location:
 
 
 def connect() -> None:
-    """Join the cluster that RAY_ADDRESS names or this machine runs; with none, start one here, on loopback alone."""
+    """Join the cluster that RAY_ADDRESS names (Ray sets it in submitted jobs); without it start one for this job alone.
+
+    Never another that happens to run here: it may be some other job's own, with another token, and end with it.
+    """
     if ray.is_initialized():
         return
+    # Ray listens on all interfaces, but protects a new cluster by a token of its own making: good, and no news.
+    logging.getLogger("ray._private.authentication.authentication_token_setup").setLevel(logging.ERROR)
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.WARNING}
+    address = os.environ.get("RAY_ADDRESS")
+    print("starting Ray" if not address else f"joining Ray at {address}", file=sys.stderr, flush=True)
+    if not address:
+        ray.init(address="local", include_dashboard=False, **quiet)
+        return
     try:
-        ray.init(address="auto", **quiet)
-    except ConnectionError:
-        if os.environ.get("RAY_ADDRESS"):
-            raise UserError(
-                f"no Ray cluster answers at RAY_ADDRESS={os.environ['RAY_ADDRESS']}; start it, or unset the variable"
-            ) from None
-        ray.init(address="local", include_dashboard=False, _node_ip_address="127.0.0.1", **quiet)
+        ray.init(address=address, **quiet)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise UserError(
+            f"cannot join the Ray cluster at RAY_ADDRESS={address}: {error}; start it, or unset it"
+        ) from error
+
+
+def refuse_unshared(place: Location) -> None:
+    """Refuse a local folder that not every node sees: rows written there would be lost with their nodes.
+
+    Raises:
+        UserError: some node does not see what is written to `place` here.
+    """
+    nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"]]
+    if not place.is_local or len(nodes) < 2:
+        return
+    probe = place / f"{TEMPORARY}probe-{uuid.uuid4().hex}"
+    probe.write_text("")
+    try:
+        seen = ray.get(
+            [
+                ray.remote(Location.exists)
+                .options(num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=True))
+                .remote(probe)
+                for node in nodes
+            ]
+        )
+    finally:
+        probe.delete()
+    if not all(seen):
+        blind = f"{seen.count(False)} of {len(nodes)} nodes"
+        raise UserError(f"{place} is local, and {blind} do not see it; use s3:// or a shared folder")
 
 
 def disconnect() -> None:
@@ -112,3 +150,10 @@ def positive(kind: type[Number]) -> Callable[[str], Number]:
         return number
 
     return parse
+
+
+def name(text: str) -> str:
+    """A flag's type: a name that can stand in a URL."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", text):
+        raise UserError(f"'{text}' cannot stand in a URL; use letters, digits, '.', '_' and '-'")
+    return text

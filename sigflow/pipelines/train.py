@@ -9,24 +9,27 @@ from there by all workers of a node without a copy.
 import sys
 import threading
 import uuid
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 import ray
 import ray.train
 import torch
-from ray.train import RunConfig, ScalingConfig
+from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 
 from sigflow import runs
 from sigflow.data.clips import Clips, load_clips
-from sigflow.data.folds import Fold, make_folds
+from sigflow.data.folds import Fold, Folds, make_folds
 from sigflow.errors import UserError
-from sigflow.pipelines.job import cluster_cpus, connect
+from sigflow.pipelines.job import cluster_cpus, connect, refuse_unshared
 from sigflow.recipes.recipe import Recipe
 from sigflow.storage import Location
 from sigflow.training import fit
 
+FEW_CLIPS = 75  # of a class: what the first users' systems aimed at
+SMALL_FOLD = 10  # clips: one more right or wrong is ten points
 _ONE_DAY_S = 86_400  # groups end at different times, and the last barrier waits for the slowest
 
 
@@ -71,15 +74,44 @@ def train(
     todo = [fold for fold in folds.folds if not runs.fold_is_done(out, fold.number, run.key)]
     if todo:
         connect()
+        refuse_unshared(out)
         _train_folds(run, clips, todo, out, workers)
-    return runs.finish_run(out, run)
+    metrics = runs.finish_run(out, run)
+    missed = [
+        f"gate missed: {name} is {gate['value']:.3f}, the recipe wants {gate['target']}; do not rely on this model"
+        for name, gate in metrics["gates"].items()
+        if not gate["passed"]
+    ]
+    found = [*missed, *doubts([str(name) for name in names], folds)]
+    for line in found:
+        print(f"warning: {line}", file=sys.stderr)
+    return metrics | {"warnings": found}
+
+
+def doubts(labels: Sequence[str], folds: Folds) -> list[str]:
+    """What the data cannot show: classes and folds too small to mean much."""
+    counts = Counter(labels)
+    few = {label: count for label, count in sorted(counts.items()) if count < FEW_CLIPS}
+    found = []
+    if few:
+        worst = min(few, key=lambda label: few[label])
+        found.append(f"{len(few)} of {len(counts)} classes have fewer than {FEW_CLIPS} clips ({worst}: {few[worst]})")
+    found += [
+        f"fold {fold.number} {role}s on {len(rows)} clips: its figure means little"
+        for fold in folds.folds
+        for role, rows in (("stop", fold.stop), ("test", fold.test))
+        if len(rows) < SMALL_FOLD
+    ]
+    if not folds.subject_independent:
+        found.append("not subject-independent: the same person may be trained on and tested")
+    return found
 
 
 def _train_folds(run: runs.Run, clips: Clips, todo: Sequence[Fold], out: Location, workers: int | None) -> None:
     num_workers = min(workers or cluster_cpus(), len(todo), cluster_cpus())
     arrays = ray.put(clips.arrays())
-    with_progress = threading.Event()
-    watcher = threading.Thread(target=_watch, args=(out, run, todo, with_progress), daemon=True)
+    ended = threading.Event()
+    watcher = threading.Thread(target=_watch, args=(out, run, todo, ended), daemon=True)
     watcher.start()
     try:
         TorchTrainer(
@@ -88,8 +120,14 @@ def _train_folds(run: runs.Run, clips: Clips, todo: Sequence[Fold], out: Locatio
             scaling_config=ScalingConfig(num_workers=num_workers, resources_per_worker={"CPU": 1}),
             torch_config=TorchConfig(backend="gloo", timeout_s=_ONE_DAY_S),
             # A name of its own: Ray would silently resume a run of the same name.
-            run_config=RunConfig(name=f"sigflow-{uuid.uuid4().hex[:8]}", storage_path=(out / "ray").uri),
+            run_config=RunConfig(
+                name=f"sigflow-{uuid.uuid4().hex[:8]}",
+                storage_path=(out / "ray").uri,
+                failure_config=FailureConfig(max_failures=3),  # of a worker or node; finished folds are not repeated
+            ),
         ).fit()
+    except SystemExit:  # how Ray Train answers Ctrl-C
+        raise KeyboardInterrupt from None
     except ray.train.TrainingFailedError as error:
         causes = [*getattr(error, "worker_failures", {}).values()]
         for cause in causes:
@@ -97,7 +135,7 @@ def _train_folds(run: runs.Run, clips: Clips, todo: Sequence[Fold], out: Locatio
                 raise cause from error
         raise
     finally:
-        with_progress.set()
+        ended.set()
         watcher.join()
 
 

@@ -92,6 +92,20 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def start_node(cluster: Cluster, *, cpus: int = 2) -> subprocess.Popen[bytes]:
+    """Another machine of the cluster, as far as Ray knows: killing its process group is pulling its plug."""
+    command: list[str | Path] = [
+        Path(sys.executable).parent / "ray", "start", "--block", "--address", cluster.environment["RAY_ADDRESS"],
+        "--num-cpus", str(cpus), "--object-store-memory", str(256 << 20),
+    ]  # fmt: skip
+    node = subprocess.Popen(
+        command, env=cluster.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    expression = "import ray; ray.init(log_to_driver=False); print(sum(node['Alive'] for node in ray.nodes()))"
+    wait_for(lambda: cluster.run(sys.executable, "-c", expression).stdout.strip() >= "2", seconds=90)
+    return node
+
+
 def wait_for(ready: Callable[[], bool], *, seconds: float) -> None:
     """Poll until it is so."""
     end = time.monotonic() + seconds

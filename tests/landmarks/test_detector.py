@@ -161,4 +161,4 @@ def test_the_fingerprint_says_what_made_the_landmarks() -> None:
 
 
 def test_mediapipes_words_are_known() -> None:
-    assert set(SIDES) == {"Left", "Right"}
+    assert SIDES == ("left_hand", "right_hand")

@@ -15,6 +15,7 @@ from sigflow.landmarks.extraction import (
     Extracted,
     Failed,
     extract_clip,
+    extract_clips,
     failure,
     landmark_table,
     quarantine_table,
@@ -73,7 +74,6 @@ def test_a_row_holds_what_the_manifest_and_the_video_say(video: Path, models: Ma
     assert row["fps"] == pytest.approx(25)
     assert row["time_ms"] == pytest.approx([40 * number for number in range(NUM_FRAMES)])
     assert row["extractor"] == options.fingerprint
-    assert clip.num_frames == clip.frames_found == NUM_FRAMES
 
 
 def test_the_hand_that_is_there_is_stored_and_the_other_is_missing(video: Path, models: Mapping[str, Path]) -> None:
@@ -107,7 +107,7 @@ def test_only_the_parts_asked_for_are_stored(video: Path, models: Mapping[str, P
     options = DetectorOptions(models=("face",), sampling=Sampling(every=5))
     clip = extracted(manifest_row(video), options, models)
     assert landmark_table([clip], options).schema.equals(landmark_schema(("face",)))
-    assert clip.frames_found == 0
+    assert np.isnan(clip.columns["face"]).all()
 
 
 def test_clips_of_unequal_length_share_a_file(video: Path, models: Mapping[str, Path]) -> None:
@@ -145,7 +145,6 @@ def test_a_phone_video_has_the_size_that_a_viewer_sees(models: Mapping[str, Path
         container.mux(stream.encode())
     clip = extracted(manifest_row(tmp_path / "phone.mp4"), DetectorOptions(), models)
     assert (clip.columns["width"], clip.columns["height"]) == (320, 240)
-    assert clip.frames_found == 4
     assert not np.isnan(clip.columns["right_hand"]).any()
 
 
@@ -157,7 +156,7 @@ def test_a_file_that_is_no_video_is_quarantined_as_unopened(
     path.write_bytes(content)
     columns = failed(manifest_row(path), models).columns
     assert columns["stage"] == "open"
-    assert "not a readable video" in columns["error"]
+    assert ("not a readable video" if content else "the file is empty") in columns["error"]
     assert columns["source"] == str(path)
 
 
@@ -188,7 +187,7 @@ def test_a_video_without_frames_is_quarantined(models: Mapping[str, Path], tmp_p
 
 def test_a_segment_behind_the_end_is_quarantined(video: Path, models: Mapping[str, Path]) -> None:
     columns = failed(manifest_row(video, start_s=60.0), models).columns
-    assert (columns["stage"], columns["error"]) == ("decode", "no frame could be decoded")
+    assert (columns["stage"], columns["error"]) == ("decode", "no frame could be decoded, or none in the segment")
 
 
 @pytest.mark.parametrize("source", ["/nowhere/a.mp4", "/", "http://host/a.mp4"])
@@ -215,3 +214,56 @@ def test_failures_are_kept_as_one_line_with_what_made_them() -> None:
 def test_a_block_without_clips_is_an_empty_table_of_the_contract() -> None:
     assert landmark_table([], DetectorOptions()).schema.equals(landmark_schema(("left_hand", "right_hand")))
     assert quarantine_table([]).schema.equals(QUARANTINE_SCHEMA)
+
+
+def test_segments_of_one_video_are_read_in_one_pass_and_equal_those_read_alone(
+    video: Path, models: Mapping[str, Path]
+) -> None:
+    options = DetectorOptions()
+    ranges = [(0.0, 0.2), (0.12, 0.3), (0.28, None)]
+    rows = [manifest_row(video, clip_id=str(number), start_s=a, end_s=b) for number, (a, b) in enumerate(ranges)]
+    read = []
+    together = list(extract_clips(rows, options, models, on_frame=lambda: read.append(1)))
+    assert len(read) == NUM_FRAMES
+    alone = [extract_clip(row, options, models) for row in rows]
+    tables = [
+        landmark_table(
+            sorted((c for c in clips if isinstance(c, Extracted)), key=lambda c: c.columns["clip_id"]), options
+        )
+        for clips in (together, alone)
+    ]
+    assert tables[0].equals(tables[1])
+    assert tables[0]["num_frames"].to_pylist() == [5, 5, 3]
+    assert tables[0]["time_ms"][1].as_py() == pytest.approx([0, 40, 80, 120, 160], abs=1e-3)
+
+
+def test_one_segment_without_frames_costs_itself_alone(video: Path, models: Mapping[str, Path]) -> None:
+    rows = [manifest_row(video, clip_id="good"), manifest_row(video, clip_id="late", start_s=3.0, end_s=4.0)]
+    results = {clip.columns["clip_id"]: clip for clip in extract_clips(rows, DetectorOptions(), models)}
+    assert isinstance(results["good"], Extracted)
+    assert isinstance(results["late"], Failed)
+
+
+def test_a_file_that_was_cut_off_is_not_taken_for_a_short_clip(
+    video: Path, models: Mapping[str, Path], tmp_path: Path
+) -> None:
+    frames = render_clip(ADA, "victory", 0, num_frames=20).frames_THWC
+    for name, rate in (("fast.mp4", 25), ("cut.mkv", 5)):
+        options = {"movflags": "faststart"} if name.endswith("mp4") else {}
+        with av.open(str(tmp_path / name), "w", options=options) as container:
+            stream = container.add_stream("libx264", rate=rate)
+            stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
+            for frame in frames:
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+            container.mux(stream.encode())
+        whole = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(whole[: len(whole) // 2])
+        assert failed(manifest_row(tmp_path / name), models).columns["stage"] == "decode"
+
+
+def test_a_frame_of_absurd_size_is_refused_before_it_is_decoded(models: Mapping[str, Path], tmp_path: Path) -> None:
+    gif = b"GIF89a" + (12000).to_bytes(2, "little") * 2 + b"\x80\x00\x00" + b"\x00" * 6 + b"\x2c" + b"\x00" * 4
+    gif += (12000).to_bytes(2, "little") * 2 + b"\x00\x02\x02\x4c\x01\x00\x3b"
+    (tmp_path / "bomb.gif").write_bytes(gif)
+    columns = failed(manifest_row(tmp_path / "bomb.gif"), models).columns
+    assert "larger than" in columns["error"]

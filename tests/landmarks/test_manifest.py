@@ -83,6 +83,8 @@ def test_every_column_of_a_csv_is_read(tmp_path: Path) -> None:
     assert row == {
         "clip_id": "a b.mp4#1-2.5",
         "source": str(tmp_path / "a b.mp4"),
+        "source_bytes": None,
+        "source_modified_ms": None,
         "label": "hello",
         "glosses": ["HELLO", "YOU"],
         "subject": "ada",

@@ -1,0 +1,197 @@
+"""Extraction in a child process: a file that crashes the decoder, hangs it or eats memory costs its own clip alone.
+
+The child is a program of its own (`python -m sigflow.landmarks.isolation`), not a fork: it shares no threads, locks or
+file handles with the caller, which may be a Ray worker or a server. The two speak in messages over a pair of pipes,
+JSON and Arrow and never pickle, so that a child taken over by a hostile file can at worst send wrong numbers.
+
+    to the child:    the setup once; then, for each source, its clips (manifest rows), JSON
+    from the child:  b"R" ready; then b"." a frame was read; b"C" + Arrow a landmark row; b"Q" + Arrow a quarantine row;
+                     b"E" the source is done
+"""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, Literal
+
+import psutil
+import pyarrow as pa
+from pydantic import Field
+
+from sigflow.config import Config
+from sigflow.landmarks.detector import Detector, DetectorOptions
+from sigflow.landmarks.extraction import Extracted, extract_clips, failure, landmark_table, quarantine_table
+
+Kind = Literal["clip", "quarantine"]
+_POLL_S = 0.1
+_BEAT_S = 0.5
+
+
+class Limits(Config):
+    """What one source may cost before its clips are given up."""
+
+    seconds: float = Field(default=3600.0, gt=0)  # for one clip, or all segments of a source that are read in one go
+    stalled_s: float = Field(default=60.0, gt=0)  # without a new frame
+    memory_mb: int = Field(default=4096, gt=0)  # of the child, resident
+
+
+class IsolatedExtractor:
+    """Extracts in a child that is started when needed, and again when it had to be killed. Close after use."""
+
+    def __init__(self, options: DetectorOptions, model_paths: Mapping[str, Path], limits: Limits) -> None:
+        self._options, self._model_paths, self._limits = options, model_paths, limits
+        self._child: _Child | None = None
+
+    def extract(self, clips: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Kind, pa.Table]]:
+        """A table of one row for each of the clips (manifest rows of ONE source).
+
+        When several segments go down together, each is tried again alone.
+        """
+        left = {clip["clip_id"]: clip for clip in clips}
+        problem: tuple[str, str] | None = None
+        try:
+            for kind, table in self._started().ask(list(clips), self._limits):
+                del left[table["clip_id"][0].as_py()]
+                yield kind, table
+        except _ChildError as error:
+            problem = (error.stage, str(error))
+            self.close()
+        if problem and len(clips) > 1:
+            for clip in left.values():
+                yield from self.extract([clip])
+        elif problem:
+            for clip in left.values():
+                yield "quarantine", quarantine_table([failure(clip, self._options, *problem)])
+
+    def close(self) -> None:
+        """End the child."""
+        if self._child is not None:
+            self._child.kill()
+            self._child = None
+
+    @property
+    def pid(self) -> int | None:
+        """The child's process id, if it runs."""
+        return self._child.process.pid if self._child else None
+
+    def _started(self) -> "_Child":
+        if self._child is None:
+            self._child = _Child(self._options, self._model_paths)
+        return self._child
+
+
+class _ChildError(Exception):
+    def __init__(self, stage: str, message: str) -> None:
+        super().__init__(message)
+        self.stage = stage
+
+
+class _Child:
+    def __init__(self, options: DetectorOptions, model_paths: Mapping[str, Path]) -> None:
+        their_input, our_output = os.pipe()
+        our_input, their_output = os.pipe()
+        command = [sys.executable, "-m", "sigflow.landmarks.isolation", str(their_input), str(their_output)]
+        # MediaPipe's chatter stays off the terminal; it is looked at only when the child does not start.
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115  # closed by `kill`
+        self.process = subprocess.Popen(  # noqa: S603  # own words
+            command, pass_fds=(their_input, their_output), stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log
+        )
+        os.close(their_input)
+        os.close(their_output)
+        self._to, self._from = Connection(our_output, readable=False), Connection(our_input, writable=False)
+        setup = {"options": options.model_dump_json(), "paths": {name: str(path) for name, path in model_paths.items()}}
+        try:
+            self._to.send_bytes(json.dumps(setup).encode())
+            self._from.recv_bytes()  # ready: what fails before this is this machine's fault, not a clip's
+        except (EOFError, OSError) as error:
+            self.process.wait()
+            words = self._last_words()
+            self.kill()
+            raise RuntimeError(f"the extraction process does not start: {words}") from error
+
+    def ask(self, clips: list[Mapping[str, Any]], limits: Limits) -> Iterator[tuple[Kind, pa.Table]]:
+        """Results as they come; raises `_ChildError` when a limit is passed or the child ends."""
+        started = heard = time.monotonic()
+        status = psutil.Process(self.process.pid)
+        try:
+            self._to.send_bytes(json.dumps(clips).encode())
+            while True:
+                if self._from.poll(_POLL_S):
+                    message = self._from.recv_bytes()
+                    heard = time.monotonic()
+                    match message[:1]:
+                        case b"C":
+                            yield "clip", _table(message[1:])
+                        case b"Q":
+                            yield "quarantine", _table(message[1:])
+                        case b"E":
+                            return
+                now = time.monotonic()
+                if now - started > limits.seconds:
+                    raise _ChildError("time_limit", f"not done after {limits.seconds:g} s")
+                if now - heard > limits.stalled_s:
+                    raise _ChildError("time_limit", f"no new frame for {limits.stalled_s:g} s")
+                if status.memory_info().rss > limits.memory_mb << 20:
+                    raise _ChildError("memory_limit", f"took more than {limits.memory_mb} MB of memory")
+        except (EOFError, OSError, psutil.Error) as error:
+            code = self.process.wait()
+            reason = f"signal {-code}" if code < 0 else f"exit status {code}"
+            raise _ChildError("crash", f"the decoder or detector ended its process ({reason})") from error
+
+    def _last_words(self) -> str:
+        self._log.seek(0)
+        lines = self._log.read().decode(errors="replace").strip().splitlines()
+        return lines[-1] if lines else f"exit status {self.process.returncode}"
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        for file in (self._to, self._from, self._log):
+            file.close()
+
+
+def _table(data: bytes) -> pa.Table:
+    with pa.ipc.open_stream(data) as reader:
+        return reader.read_all()
+
+
+def _serve(source: Connection, sink: Connection) -> None:
+    """The child's life: until the caller closes the pipe, or is gone."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    setup = json.loads(source.recv_bytes())
+    options = DetectorOptions.model_validate_json(setup["options"])
+    paths = {name: Path(path) for name, path in setup["paths"].items()}
+    Detector(options, paths).close()
+    sink.send_bytes(b"R")
+    last = [0.0]
+
+    def beat() -> None:
+        if time.monotonic() - last[0] > _BEAT_S:
+            last[0] = time.monotonic()
+            sink.send_bytes(b".")  # fails when the caller is gone, and ends this process with it
+
+    while True:
+        for result in extract_clips(json.loads(source.recv_bytes()), options, paths, on_frame=beat):
+            if isinstance(result, Extracted):
+                kind, table = b"C", landmark_table([result], options)
+            else:
+                kind, table = b"Q", quarantine_table([result])
+            stream = pa.BufferOutputStream()
+            with pa.ipc.new_stream(stream, table.schema) as writer:
+                writer.write_table(table)
+            sink.send_bytes(kind + stream.getvalue().to_pybytes())
+        sink.send_bytes(b"E")
+
+
+if __name__ == "__main__":
+    try:
+        _serve(Connection(int(sys.argv[1]), writable=False), Connection(int(sys.argv[2]), readable=False))
+    except (EOFError, BrokenPipeError):
+        sys.exit(0)

@@ -1,0 +1,78 @@
+"""The same commands with s3:// paths, against a real S3 server on loopback: no node's disk matters."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from pyarrow import fs
+
+from tests.integration.conftest import ROOT, answers, free_port, wait_for
+
+QUICK = ("--set", "train.epochs=15", "--set", "train.patience=5")
+
+
+@pytest.fixture(scope="module")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """Environment in which s3:// reaches a server of this test; the bucket is there."""
+    port = free_port()
+    log = tmp_path_factory.mktemp("s3") / "log"
+    with log.open("wb") as output:
+        command: list[str | Path] = [
+            Path(sys.executable).parent / "moto_server",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(port),
+        ]
+        server = subprocess.Popen(command, stdout=output, stderr=output)
+    try:
+        wait_for(lambda: answers(f"http://127.0.0.1:{port}/moto-api/"), seconds=60)
+        address = f"127.0.0.1:{port}"
+        system = fs.S3FileSystem(
+            access_key="test", secret_key="test", endpoint_override=address, scheme="http", allow_bucket_creation=True
+        )
+        system.create_dir("bucket")
+        yield {
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_REGION": "us-east-1",
+            "AWS_ENDPOINT_URL": f"http://{address}",
+        }
+    finally:
+        server.kill()
+        server.wait()
+
+
+@pytest.mark.slow
+def test_extract_train_and_export_on_s3(s3: dict[str, str], sample_videos: Path, tmp_path: Path) -> None:
+    system = fs.S3FileSystem(
+        access_key="test",
+        secret_key="test",
+        endpoint_override=s3["AWS_ENDPOINT_URL"].removeprefix("http://"),
+        scheme="http",
+    )
+    fs.copy_files(str(sample_videos), "bucket/videos", destination_filesystem=system)
+    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"} | s3
+
+    def job(name: str, *words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, str(ROOT / "jobs" / f"{name}.py"), *words]
+        done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=280)
+        assert done.returncode == 0, done.stderr
+        return done
+
+    words = ("--videos", "s3://bucket/videos", "--out", "s3://bucket/landmarks")
+    assert '"clips": 24' in job("extract", *words).stdout
+    assert '"skipped": 24' in job("extract", *words).stdout
+    table = pq.read_table("bucket/landmarks/landmarks", filesystem=system)
+    assert len(table) == len(set(table["clip_id"].to_pylist())) == 24
+    recipe = ("--recipe", "isolated_gestures", "--data", "s3://bucket/landmarks", "--out", "s3://bucket/run")
+    job("train", *recipe, "--folds", "subject", "--holdout", "dee", *QUICK)
+    assert (
+        '"measured_on": "holdout subjects"'
+        in job("ensemble", "--runs", "s3://bucket/run", "--out", "s3://bucket/b").stdout
+    )
+    assert list(tmp_path.iterdir()) == []
