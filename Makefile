@@ -36,7 +36,7 @@ format: setup
 	$(BIN)/ruff check --fix .
 
 bench: setup
-	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tests.bench.extraction
 
 serve: setup
 	$(BIN)/python -m serve --bundle $(or $(BUNDLE),$(error BUNDLE=DIR: the --out of jobs/ensemble.py))

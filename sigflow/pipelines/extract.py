@@ -16,7 +16,6 @@ import math
 import sys
 import time
 import warnings
-from collections import Counter
 from collections.abc import Iterator
 from itertools import groupby
 from typing import Any, Literal
@@ -35,10 +34,10 @@ from sigflow.landmarks.isolation import IsolatedExtractor, Limits
 from sigflow.landmarks.manifest import read_manifest
 from sigflow.pipelines.commit import commit_block, read_state, remove_rows
 from sigflow.pipelines.job import cluster_cpus, connect, refuse_unshared
+from sigflow.pipelines.preview import draw_preview
 from sigflow.pipelines.progress import Progress
 from sigflow.pipelines.tally import TALLY_SCHEMA, print_by_label, tally, total
-from sigflow.report import contact_sheet
-from sigflow.schema import LANDMARKS_DIR, QUARANTINE_DIR
+from sigflow.schema import QUARANTINE_DIR
 from sigflow.storage import Location
 
 MAX_CLIPS_PER_FILE = 64
@@ -87,7 +86,7 @@ def extract(
         print_by_label(tallies)
         _print_failures(out, todo)
     if preview:
-        _draw_preview(out, preview)
+        draw_preview(out, preview)
     seconds = time.monotonic() - started
     counts = total(tallies)
     return counts | {
@@ -110,33 +109,6 @@ def _print_failures(out: Location, todo: pa.Table) -> None:
         print(f"quarantined {row['clip_id']}: {row['stage']}: {row['error']}", file=sys.stderr)
     if len(failed) > _SHOWN_FAILURES:
         print(f"... and {len(failed) - _SHOWN_FAILURES} more, in {out / QUARANTINE_DIR}", file=sys.stderr)
-
-
-def _draw_preview(out: Location, count: int) -> None:
-    """Clips of different labels and subjects, drawn from what is stored."""
-    files = (out / LANDMARKS_DIR).files(".parquet")
-    if not files:
-        return
-    named = pa.concat_tables(
-        [
-            file.read_parquet(["clip_id", "label", "subject"]).append_column("file", pa.array([number] * file.rows()))
-            for number, file in enumerate(files)
-        ]
-    )
-    # Round robin over labels and subjects: the first of each pair, then the second, ...
-    places: Counter[tuple[str | None, str | None]] = Counter()
-    order = []
-    for row in named.sort_by("clip_id").to_pylist():
-        pair = (row["label"], row["subject"])
-        order.append((places[pair], row["clip_id"], row["file"]))
-        places[pair] += 1
-    chosen = sorted(order)[:count]
-    rows = []
-    for number in sorted({file for _, _, file in chosen}):
-        table = files[number].read_parquet()
-        wanted = pa.array([clip_id for _, clip_id, file in chosen if file == number])
-        rows.append(table.filter(pc.is_in(table["clip_id"], wanted)))
-    (out / "preview.png").write_bytes(contact_sheet(pa.concat_tables(rows, promote_options="default")))
 
 
 def _plan(
