@@ -171,3 +171,16 @@ def test_submitted_jobs_run_and_need_the_token(cluster: Cluster, sample_videos: 
     refused = cluster.run("bash", "-ec", command, RAY_AUTH_TOKEN_PATH="", RAY_AUTH_TOKEN="0" * 64)
     assert refused.returncode != 0
     assert "token" in (refused.stdout + refused.stderr).lower()
+
+
+def test_a_second_server_is_refused_and_leaves_the_first_alone(
+    cluster: Cluster, bundle: tuple[Path, dict[str, Any]], server: int
+) -> None:
+    command = (sys.executable, "-m", "serve", "--bundle", bundle[0], "--port")
+    same_port = cluster.run(*command, str(server))
+    assert same_port.returncode == 2
+    assert "choose another --port" in same_port.stderr
+    other_port = cluster.run(*command, str(free_port()))
+    assert other_port.returncode == 2
+    assert "runs on this cluster already" in other_port.stderr
+    assert answers(f"http://127.0.0.1:{server}/readyz")
