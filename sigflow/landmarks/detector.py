@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import Field
 
 from sigflow.config import Config
 from sigflow.landmarks.assets import ASSETS
@@ -23,7 +24,7 @@ class DetectorOptions(Config):
 
     models: tuple[str, ...] = ("hands",)  # of topology.MODELS
     mirrored: bool = False  # the video is a mirrored selfie: its frames are flipped back first
-    num_hands: int = 2
+    num_hands: int = Field(default=2, ge=1, le=2)  # with 2, the palm detector runs until both are seen
     min_detection_confidence: float = 0.5
     min_presence_confidence: float = 0.5
     min_tracking_confidence: float = 0.5

@@ -32,7 +32,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         videos = write_sample_set(root / "videos", takes=5)  # 240 clips
-        figures = {"extraction": extraction(videos, root), "size": size(root / "landmarks"), "memory": memory(root)}
+        figures = {
+            "extraction": extraction(videos, root),
+            "one_hand": one_hand(videos),
+            "size": size(root / "landmarks"),
+            "memory": memory(root),
+        }
     print(json.dumps(figures, indent=1))
 
 
@@ -59,6 +64,34 @@ def extraction(videos: Path, root: Path) -> dict[str, Any]:
     b = figures["b_pool_of_two"]["frames_per_s"]
     figures["c_over_b"] = round(figures["c_this_job"]["frames_per_s"] / b, 3)
     return figures
+
+
+def one_hand(videos: Path) -> dict[str, Any]:
+    """--max-hands 1 against 2 where one hand is seen: time, and how far the landmarks move, in % of the palm."""
+    files = [str(path) for path in sorted(videos.rglob("*.mp4"))][::12]
+    paths = {"hands": model_path("hands")}
+    seen: dict[int, list[np.ndarray]] = {1: [], 2: []}
+
+    def run(hands: int) -> int:
+        for file in files:
+            with Detector(OPTIONS.model_copy(update={"num_hands": hands}), paths) as detector:
+                for frame in read_frames(file, Sampling()):
+                    found = detector.detect(frame.rgb_HWC, frame.time_ms).hands
+                    seen[hands].append(found[0].image_P3[:, :2] if found else np.full((21, 2), np.nan))
+        return len(seen[hands])
+
+    two, one = timed(lambda: run(2)), timed(lambda: run(1))
+    both, single = np.stack(seen[2]), np.stack(seen[1])
+    palm = np.linalg.norm(both[:, 9] - both[:, 0], axis=-1)
+    moved = 100 * np.linalg.norm(both - single, axis=-1).mean(1) / palm
+    return {
+        "speed_up": round(one["frames_per_s"] / two["frames_per_s"], 2),
+        "moved_percent_of_palm": {
+            "median": round(float(np.nanmedian(moved)), 3),
+            "p99": round(float(np.nanpercentile(moved, 99)), 2),
+        },
+        "found_by_one_alone": int((np.isnan(both[:, 0, 0]) != np.isnan(single[:, 0, 0])).sum()),
+    }
 
 
 def timed(work: Any, *, children: bool = False) -> dict[str, float]:
