@@ -264,3 +264,33 @@ def test_a_download_that_broke_off_is_refused_although_it_starts_well(tmp_path: 
     half = tmp_path / "half.mp4"
     half.write_bytes(whole[: whole.index(b"mdat") + (len(whole) - whole.index(b"mdat")) // 2])
     assert refused(half).stage == "decode"
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "pixels", "rate", "size"),
+    [
+        ("a.gif", "gif", "rgb8", 20, (64, 48)),
+        ("odd.mkv", "ffv1", "yuv444p", 25, (65, 47)),
+        ("fast.mp4", "libx264", "yuv420p", 60, (64, 48)),
+        ("slow.mp4", "libx264", "yuv420p", 5, (64, 48)),
+        ("a.webm", "libvpx-vp9", "yuv420p", 30, (64, 48)),
+    ],
+)
+def test_formats_that_people_have_keep_their_frames_size_and_times(
+    tmp_path: Path, name: str, codec: str, pixels: str, rate: int, size: tuple[int, int]
+) -> None:
+    with av.open(str(tmp_path / name), "w") as container:
+        stream = container.add_stream(codec, rate=rate)
+        assert isinstance(stream, av.VideoStream)
+        stream.width, stream.height, stream.pix_fmt = *size, pixels
+        for number in range(10):
+            picture = np.full((size[1], size[0], 3), grey(number), np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format=pixels)))
+        container.mux(stream.encode())
+    frames = read(tmp_path / name)
+    assert [frame.rgb_HWC.shape for frame in frames] == [(size[1], size[0], 3)] * 10
+    assert times(frames) == pytest.approx([1000 / rate * number for number in range(10)], abs=1.01)
+
+
+def test_a_video_of_one_frame_is_a_clip(tmp_path: Path) -> None:
+    assert times(read(write(tmp_path / "one.mp4", 1))) == [0.0]
