@@ -15,6 +15,8 @@ import pytest
 
 from tests.integration.conftest import ROOT, Cluster, start_node, wait_for
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def undisturbed(cluster: Cluster, sample_videos: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
@@ -63,7 +65,6 @@ def test_a_killed_driver_resumes_to_the_same_rows(
     assert not list(out.rglob(".partial*"))
 
 
-@pytest.mark.slow
 def test_a_changed_video_is_extracted_again_and_the_others_are_not(
     cluster: Cluster, videos: Path, undisturbed: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -82,7 +83,6 @@ def test_a_changed_video_is_extracted_again_and_the_others_are_not(
     }
 
 
-@pytest.mark.slow
 def test_other_options_do_not_mix_unless_told_to(cluster: Cluster, videos: Path, tmp_path: Path) -> None:
     out, few = tmp_path / "out", videos / "ada"
     words = ("--videos", few, "--out", out)
@@ -97,7 +97,6 @@ def test_other_options_do_not_mix_unless_told_to(cluster: Cluster, videos: Path,
     assert len({row["extractor"] for row in rows(out).values()}) == 1
 
 
-@pytest.mark.slow
 def test_quarantined_clips_are_tried_again_only_when_asked(cluster: Cluster, videos: Path, tmp_path: Path) -> None:
     out, few = tmp_path / "out", videos / "ada"
     words = ("--videos", few, "--out", out)
@@ -117,7 +116,6 @@ def second_node(cluster: Cluster) -> Iterator[subprocess.Popen[bytes]]:
     node.wait()
 
 
-@pytest.mark.slow
 def test_a_killed_node_loses_no_clip(
     cluster: Cluster, second_node: subprocess.Popen[bytes], videos: Path, undisturbed: dict[str, Any], tmp_path: Path
 ) -> None:
