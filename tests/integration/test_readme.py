@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,8 +15,10 @@ def test_your_own_videos(cluster: Cluster, sample_videos: Path, tmp_path: Path) 
     section = (ROOT / "README.md").read_text().split("## Your own videos")[1].split("\n## ")[0]
     port = str(free_port())
     steps, curls = (block.replace("8000", port) for block in re.findall(r"```bash\n(.*?)```", section, re.DOTALL))
-    for name, target in (("my_clips", sample_videos), ("jobs", ROOT / "jobs"), (".venv", Path(sys.prefix))):
+    for name, target in (("jobs", ROOT / "jobs"), (".venv", Path(sys.prefix))):
         (tmp_path / name).symlink_to(target)
+    for subject in ("ada", "bo", "chi"):
+        shutil.copytree(sample_videos / subject, tmp_path / "my_clips" / subject)
     *before, serving = steps.strip().splitlines()
     done = cluster.run("bash", "-ec", "\n".join(before), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
