@@ -17,7 +17,7 @@ from sigflow.schema import QUARANTINE_SCHEMA, encode_frames, landmark_schema
 from sigflow.storage import locate
 from sigflow.topology import POSE_NAMES
 
-_JOIN_GAP_S = 5.0  # segments closer than this are read in one pass: decoding the gap costs less than another seek
+_JOIN_GAP_S = 5.0  # segments closer than this are read in one pass, which decodes the gap too
 _MIN_WRIST_VISIBILITY = 0.5
 _NO_FRAME = ("decode", "no frame could be decoded, or none in the segment")
 

@@ -14,7 +14,7 @@ from sigflow.features.geometry import take_frames
 class LSTM(nn.Module):
     """One layer, forward or both ways; the backward pass starts at each clip's own last frame.
 
-    Initialised as Keras does (Xavier input, orthogonal recurrent, forget bias 1), which torch's uniform start trails.
+    Initialised as Keras does (Xavier input, orthogonal recurrent, forget bias 1).
     """
 
     def __init__(self, size_in: int, hidden: int, *, bidirectional: bool = False) -> None:

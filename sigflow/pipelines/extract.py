@@ -77,11 +77,12 @@ def extract(
     manifest = read_manifest(videos)
     for model in options.models:
         model_path(model)  # a missing model file ends the job here, not on every worker
-    todo = _plan(manifest, out, options, on_change, retry_failed)
+    todo, outdated = _plan(manifest, out, options, on_change, retry_failed)
     tallies = TALLY_SCHEMA.empty_table()
     if len(todo):
         connect()
         refuse_unshared(out)
+        remove_rows(outdated)  # not before everything that could still refuse
         tallies = _run(todo, out, options, limits or Limits())
         print_by_label(tallies)
         _print_failures(out, todo)
@@ -113,8 +114,8 @@ def _print_failures(out: Location, todo: pa.Table) -> None:
 
 def _plan(
     manifest: pa.Table, out: Location, options: DetectorOptions, on_change: OnChange, retry_failed: bool
-) -> pa.Table:
-    """Stage 1: the manifest's rows that are to be done; rows that they replace are removed."""
+) -> tuple[pa.Table, pa.Table]:
+    """Stage 1: the manifest's rows that are to be done, and the rows of `read_state` that they replace."""
     state = read_state(out)
     foreign = pc.not_equal(state["extractor"], options.fingerprint)
     if on_change == "refuse" and pc.any(foreign).as_py():
@@ -134,9 +135,8 @@ def _plan(
     if retry_failed:
         again = pc.or_(again, state["failed"])
     again = pc.and_(known, again)
-    remove_rows(state.filter(again))
     done = state.filter(pc.invert(again))["clip_id"].combine_chunks()
-    return manifest.filter(pc.invert(pc.is_in(manifest["clip_id"], done)))
+    return manifest.filter(pc.invert(pc.is_in(manifest["clip_id"], done))), state.filter(again)
 
 
 def _run(todo: pa.Table, out: Location, options: DetectorOptions, limits: Limits) -> pa.Table:
