@@ -5,6 +5,7 @@ import os
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from pydantic import Field
 
 from sigflow.config import Config
 from sigflow.landmarks.assets import ASSETS
+from sigflow.landmarks.hand_tracker import HandTracker
 from sigflow.landmarks.hands import HandDetection
 from sigflow.landmarks.video import Sampling
 from sigflow.topology import MODELS
@@ -24,7 +26,8 @@ class DetectorOptions(Config):
 
     models: tuple[str, ...] = ("hands",)  # of topology.MODELS
     mirrored: bool = False  # the video is a mirrored selfie: its frames are flipped back first
-    num_hands: int = Field(default=2, ge=1, le=2)  # with 2, the palm detector runs until both are seen
+    num_hands: int = Field(default=2, ge=1, le=2)
+    look_every: int = Field(default=8, ge=1)  # frames between two searches for a second hand, see `hand_tracker`
     min_detection_confidence: float = 0.5
     min_presence_confidence: float = 0.5
     min_tracking_confidence: float = 0.5
@@ -56,22 +59,21 @@ class FrameDetections:
 
 
 class Detector:
-    """Trackers for ONE video: what they remember of it must not leak into the next. Close after use.
-
-    Times must increase strictly from frame to frame.
-    """
+    """Trackers for ONE video: what they remember of it must not leak into the next. Close after use."""
 
     def __init__(self, options: DetectorOptions, model_paths: Mapping[str, Path]) -> None:
         os.environ.setdefault("GLOG_minloglevel", "2")
-        from mediapipe.tasks.python import vision  # here, because importing it takes over a second
-
         self._tasks: dict[str, Any] = {}
+        self._hands: HandTracker | None = None
+        self._vectors: list[dict[str, np.ndarray]] = []
         with ExitStack() as stack:
             for model in options.models:
-                task = getattr(vision, _TASK_NAMES[model]).create_from_options(
-                    _task_options(model, options, model_paths[model])
-                )
-                self._tasks[model] = stack.enter_context(task)
+                if model == "hands":
+                    opener = partial(_Hands, options, model_paths[model])
+                    self._hands = HandTracker(opener, options.num_hands, options.look_every)
+                    stack.callback(self._hands.close)
+                else:
+                    self._tasks[model] = stack.enter_context(_open_task(model, options, model_paths[model]))
             self._stack = stack.pop_all()  # all were made: from here on `close` ends them
 
     def __enter__(self) -> "Detector":
@@ -84,30 +86,46 @@ class Detector:
         """Free the trackers; MediaPipe wants this before the interpreter ends."""
         self._stack.close()
 
-    def detect(self, rgb_HWC: np.ndarray, time_ms: float) -> FrameDetections:
-        """Landmarks of one RGB frame, (H, W, 3) uint8, C order."""
+    def add(self, rgb_HWC: np.ndarray, time_ms: float) -> None:
+        """The next frame, (H, W, 3) uint8 RGB in C order; times increase strictly."""
         import mediapipe
 
         image = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=rgb_HWC)
-        hands: list[HandDetection] = []
+        if self._hands:
+            self._hands.add(image, int(time_ms))
         vectors: dict[str, np.ndarray] = {}
         for model, task in self._tasks.items():
             result = task.detect_for_video(image, int(time_ms))
-            match model:
-                case "hands":
-                    hands = _hands(result)
-                case "pose":
-                    vectors |= _pose(result)
-                case "face":
-                    vectors |= _face(result)
-        return FrameDetections(hands, vectors)
+            vectors |= _pose(result) if model == "pose" else _face(result)
+        self._vectors.append(vectors)
+
+    def finish(self) -> list[FrameDetections]:
+        """What was seen in each frame; complete only after the last one, since hands may be found looking back."""
+        hands = self._hands.finish() if self._hands else [[]] * len(self._vectors)
+        return [FrameDetections(*frame) for frame in zip(hands, self._vectors, strict=True)]
 
 
-_TASK_NAMES = {"hands": "HandLandmarker", "pose": "PoseLandmarker", "face": "FaceLandmarker"}
+class _Hands:
+    """A `hand_tracker.Tracker`."""
+
+    def __init__(self, options: DetectorOptions, path: Path, num_hands: int) -> None:
+        self._task = _open_task("hands", options, path, num_hands)
+
+    def detect(self, image: Any, time_ms: int) -> list[HandDetection]:
+        result = self._task.detect_for_video(image, time_ms)
+        return [
+            HandDetection(_points(points), _points(world), kinds[0].category_name, float(kinds[0].score))
+            for points, world, kinds in zip(
+                result.hand_landmarks, result.hand_world_landmarks, result.handedness, strict=True
+            )
+        ]
+
+    def close(self) -> None:
+        self._task.close()
 
 
-def _task_options(model: str, options: DetectorOptions, path: Path) -> Any:
-    from mediapipe.tasks.python import BaseOptions, vision
+def _open_task(model: str, options: DetectorOptions, path: Path, num_hands: int = 2) -> Any:
+    from mediapipe.tasks.python import BaseOptions, vision  # here, because importing it takes over a second
 
     shared = {
         "base_options": BaseOptions(model_asset_path=str(path)),
@@ -117,33 +135,30 @@ def _task_options(model: str, options: DetectorOptions, path: Path) -> Any:
     detection, presence = options.min_detection_confidence, options.min_presence_confidence
     match model:
         case "hands":
-            return vision.HandLandmarkerOptions(
-                **shared, num_hands=options.num_hands,
-                min_hand_detection_confidence=detection, min_hand_presence_confidence=presence,
+            return vision.HandLandmarker.create_from_options(
+                vision.HandLandmarkerOptions(
+                    **shared, num_hands=num_hands,
+                    min_hand_detection_confidence=detection, min_hand_presence_confidence=presence,
+                )
             )  # fmt: skip
         case "pose":
-            return vision.PoseLandmarkerOptions(
-                **shared, min_pose_detection_confidence=detection, min_pose_presence_confidence=presence
+            return vision.PoseLandmarker.create_from_options(
+                vision.PoseLandmarkerOptions(
+                    **shared, min_pose_detection_confidence=detection, min_pose_presence_confidence=presence
+                )
             )
         case "face":
-            return vision.FaceLandmarkerOptions(
-                **shared, min_face_detection_confidence=detection, min_face_presence_confidence=presence,
-                output_face_blendshapes=True,
+            return vision.FaceLandmarker.create_from_options(
+                vision.FaceLandmarkerOptions(
+                    **shared, min_face_detection_confidence=detection, min_face_presence_confidence=presence,
+                    output_face_blendshapes=True,
+                )
             )  # fmt: skip
     raise ValueError(model)
 
 
 def _points(landmarks: Any) -> np.ndarray:
     return np.array([(point.x, point.y, point.z) for point in landmarks], np.float32)
-
-
-def _hands(result: Any) -> list[HandDetection]:
-    return [
-        HandDetection(_points(image), _points(world), kinds[0].category_name, float(kinds[0].score))
-        for image, world, kinds in zip(
-            result.hand_landmarks, result.hand_world_landmarks, result.handedness, strict=True
-        )
-    ]
 
 
 def _pose(result: Any) -> dict[str, np.ndarray]:

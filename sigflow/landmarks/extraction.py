@@ -86,24 +86,24 @@ class _Recording:
         self.sampler = Sampler(options.sampling, clip["start_s"] or 0.0, clip["end_s"])
         self._detector = Detector(options, model_paths)
         self._times_ms: list[float] = []
-        self._seen: list[FrameDetections] = []
         self._size = (0, 0)
 
     def add(self, rgb_HWC: np.ndarray, time_ms: float) -> None:
         self._times_ms.append(time_ms)
-        self._seen.append(self._detector.detect(rgb_HWC, time_ms))
+        self._detector.add(rgb_HWC, time_ms)
         self._size = (rgb_HWC.shape[1], rgb_HWC.shape[0])
 
     def finish(self) -> Extracted | Failed:
+        seen = self._detector.finish()
         self.close()
-        if not self._times_ms:
+        if not seen:
             return failure(self.clip, self._options, *_NO_FRAME)
-        return Extracted(self._columns())
+        return Extracted(self._columns(seen))
 
     def close(self) -> None:
         self._detector.close()
 
-    def _columns(self) -> dict[str, Any]:
+    def _columns(self, seen: Sequence[FrameDetections]) -> dict[str, Any]:
         width, height = self._size
         span_s = (self._times_ms[-1] - self._times_ms[0]) / 1000
         columns = {name: self.clip.get(name) for name in MANIFEST_SCHEMA.names} | {
@@ -115,14 +115,14 @@ class _Recording:
             "extractor": self._options.fingerprint,
         }
         if "hands" in self._options.models:
-            wrists = [_wrists(frame) for frame in self._seen] if "pose" in self._options.models else None
-            sides = assign_sides([frame.hands for frame in self._seen], wrists=wrists, aspect=width / height)
+            wrists = [_wrists(frame) for frame in seen] if "pose" in self._options.models else None
+            sides = assign_sides([frame.hands for frame in seen], wrists=wrists, aspect=width / height)
             for side in ("left_hand", "right_hand"):
                 columns |= _hand_columns(side, [given.get(side) for given in sides])
         for field in landmark_schema(self._options.parts):
             if field.name not in columns:
                 missing = np.full(field.type.value_type.list_size, np.nan, np.float32)
-                columns[field.name] = np.stack([frame.vectors.get(field.name, missing) for frame in self._seen])
+                columns[field.name] = np.stack([frame.vectors.get(field.name, missing) for frame in seen])
         return columns
 
 
@@ -154,14 +154,15 @@ def _one_pass(
         with locate(clips[0]["source"]).open() as stream:
             if stream.size() == 0:
                 raise ClipError("open", "the file is empty")
-            for frame, time_s in decode(stream, start_s=clips[0]["start_s"] or 0.0, end_s=end_s):
+            for decoded in decode(stream, start_s=clips[0]["start_s"] or 0.0, end_s=end_s):
                 on_frame()
+                time_s = decoded.time_s
                 while waiting and time_s >= (waiting[0]["start_s"] or 0.0) - 1e-6:
                     active.append(_Recording(waiting[0], options, model_paths))
                     del waiting[0]  # not before: what cannot be started is still waiting
                 times_ms = [recording.sampler.time_ms(time_s) for recording in active]
                 if any(time_ms is not None for time_ms in times_ms):
-                    rgb_HWC = upright_rgb(frame, mirrored=options.mirrored)
+                    rgb_HWC = upright_rgb(decoded, mirrored=options.mirrored)
                 for recording, time_ms in zip(list(active), times_ms, strict=True):
                     if time_ms is not None:
                         recording.add(rgb_HWC, time_ms)

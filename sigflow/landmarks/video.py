@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO, cast
+from typing import BinaryIO, NamedTuple, cast
 
 import av
 import numpy as np
@@ -37,6 +37,14 @@ class Frame:
 
     rgb_HWC: np.ndarray
     time_ms: float
+
+
+class Decoded(NamedTuple):
+    """A frame as it is stored, its time from the start of the video, and how a player turns it."""
+
+    frame: av.VideoFrame
+    time_s: float
+    display_matrix: tuple[int, ...] | None
 
 
 class Sampler:
@@ -77,16 +85,16 @@ def read_frames(
 ) -> Iterator[Frame]:
     """The sampled frames of one clip; raises what `decode` raises."""
     sampler = Sampler(sampling, start_s, end_s)
-    for frame, time_s in decode(source, start_s=start_s, end_s=end_s):
-        time_ms = sampler.time_ms(time_s)
+    for decoded in decode(source, start_s=start_s, end_s=end_s):
+        time_ms = sampler.time_ms(decoded.time_s)
         if time_ms is not None:
-            yield Frame(upright_rgb(frame, mirrored=mirrored), time_ms)
+            yield Frame(upright_rgb(decoded, mirrored=mirrored), time_ms)
 
 
 def decode(
     source: str | BinaryIO | pa.NativeFile, *, start_s: float = 0.0, end_s: float | None = None
-) -> Iterator[tuple[av.VideoFrame, float]]:
-    """Frames with their times in s from the start of the video; at least those of `start_s` <= time < `end_s`.
+) -> Iterator[Decoded]:
+    """Frames from the start of the video, or from a key frame before `start_s`; those of `start_s` <= time < `end_s`.
 
     Raises:
         ClipError: at stage "open" when it is no video, at "decode" when its frames cannot be read, or when the file
@@ -107,6 +115,7 @@ def decode(
         stream.codec_context.thread_count = 1  # clips are spread over processes, so threads would only compete
         rate = float(stream.average_rate or 0) or 30.0
         number, time_s = -1, 0.0
+        matrix: tuple[int, ...] | None = None
         try:
             # Without an index (MPEG-TS) a seek may land in the middle of a group of pictures: those are read whole.
             if start_s > 0 and stream.time_base and stream.index_entries:
@@ -117,7 +126,9 @@ def decode(
                 time_s = frame.time - origin_s if frame.time is not None else number / rate
                 if end_s is not None and time_s >= end_s - 1e-6:
                     return
-                yield frame, time_s
+                if number == 0:  # all frames of a stream share it, and each look leaves a cycle that holds its frame
+                    matrix = _display_matrix(frame)
+                yield Decoded(frame, time_s, matrix)
         except FFmpegError as error:
             raise ClipError("decode", f"{_reason(error)} after {number + 1} frames") from error
         if start_s == 0:
@@ -127,9 +138,9 @@ def decode(
             _refuse_truncated(number + 1, stream.frames, time_s + 1 / rate, whole_s)
 
 
-def upright_rgb(frame: av.VideoFrame, *, mirrored: bool = False) -> np.ndarray:
+def upright_rgb(decoded: Decoded, *, mirrored: bool = False) -> np.ndarray:
     """(H, W, 3) uint8 as a player shows it. A `mirrored` video is flipped back, so that sides mean the same in all."""
-    rgb_HWC = _upright(frame)
+    rgb_HWC = _upright(decoded.frame.to_ndarray(format="rgb24"), decoded.display_matrix)
     return np.ascontiguousarray(rgb_HWC[:, ::-1]) if mirrored else rgb_HWC
 
 
@@ -141,16 +152,19 @@ def _refuse_truncated(frames: int, declared_frames: int, seconds: float, declare
         raise ClipError("decode", f"only {seconds:.1f} of {declared_s:.1f} s are there; the file was cut off")
 
 
-def _upright(frame: av.VideoFrame) -> np.ndarray:
-    rgb = frame.to_ndarray(format="rgb24")
-    matrix = frame.side_data.get("DISPLAYMATRIX")
-    if matrix is None:
-        return rgb
+def _display_matrix(frame: av.VideoFrame) -> tuple[int, ...] | None:
+    data = frame.side_data.get("DISPLAYMATRIX")
+    return None if data is None else tuple(np.frombuffer(cast(bytes, data), np.int32).tolist())
+
+
+def _upright(rgb_HWC: np.ndarray, display_matrix: tuple[int, ...] | None) -> np.ndarray:
+    if display_matrix is None:
+        return rgb_HWC
     # x' = a x + c y, y' = b x + d y, y down (libavutil/display.h): turns by quarters and flips, as players apply them.
-    a, b, _, c, d = np.frombuffer(cast(bytes, matrix), np.int32)[:5].tolist()
+    a, b, _, c, d = display_matrix[:5]
     x, y = (a, d) if abs(a) >= abs(b) else (c, b)
-    upright = rgb if abs(a) >= abs(b) else rgb.transpose(1, 0, 2)
-    return np.ascontiguousarray(upright[:: -1 if y < 0 else 1, :: -1 if x < 0 else 1])
+    turned = rgb_HWC if abs(a) >= abs(b) else rgb_HWC.transpose(1, 0, 2)
+    return np.ascontiguousarray(turned[:: -1 if y < 0 else 1, :: -1 if x < 0 else 1])
 
 
 def _reason(error: Exception) -> str:

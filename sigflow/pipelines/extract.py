@@ -37,11 +37,12 @@ from sigflow.pipelines.job import cluster_cpus, connect, refuse_unshared
 from sigflow.pipelines.preview import draw_preview
 from sigflow.pipelines.progress import Progress
 from sigflow.pipelines.tally import TALLY_SCHEMA, print_by_label, tally, total
-from sigflow.schema import QUARANTINE_DIR
+from sigflow.schema import QUARANTINE_DIR, QUARANTINE_SCHEMA
 from sigflow.storage import Location
 
 MAX_CLIPS_PER_FILE = 64
 _SHOWN_FAILURES = 10
+_SHOWN_COLUMNS = ["clip_id", "stage", "error"]
 OnChange = Literal["refuse", "replace", "keep"]
 
 
@@ -67,8 +68,9 @@ def extract(
         preview: how many clips to draw into `out`/preview.png.
 
     Returns:
-        Counts of this call: clips, frames, failed, skipped (there already), found (share of frames with a detection),
-        repaired (hands given another side than MediaPipe's), seconds, frames_per_s, out.
+        Counts of this call: clips, frames, failed, skipped (done, or failed before), quarantined (how many of all the
+        clips are, now), found (share of frames with a detection), repaired (hands given another side than
+        MediaPipe's), seconds, frames_per_s, out.
 
     Raises:
         UserError: bad input; nothing was changed then.
@@ -85,13 +87,14 @@ def extract(
         remove_rows(outdated)  # not before everything that could still refuse
         tallies = _run(todo, out, options, limits or Limits())
         print_by_label(tallies)
-        _print_failures(out, todo)
+        _print_failures(_quarantined(out, todo), out)
     if preview:
         draw_preview(out, preview)
     seconds = time.monotonic() - started
     counts = total(tallies)
     return counts | {
         "skipped": len(manifest) - len(todo),
+        "quarantined": len(_quarantined(out, manifest)),
         "found": round(counts["found"] / max(counts["frames"], 1), 4),
         "seconds": round(seconds, 2),
         "frames_per_s": round(counts["frames"] / seconds, 1),
@@ -99,13 +102,16 @@ def extract(
     }
 
 
-def _print_failures(out: Location, todo: pa.Table) -> None:
+def _quarantined(out: Location, clips: pa.Table) -> pa.Table:
+    """Quarantine rows of these clips: clip_id, stage, error."""
+    empty = QUARANTINE_SCHEMA.empty_table().select(_SHOWN_COLUMNS)
+    files = (out / QUARANTINE_DIR).files(".parquet")
+    table = pa.concat_tables([empty, *(file.read_parquet(_SHOWN_COLUMNS) for file in files)])
+    return table.filter(pc.is_in(table["clip_id"], clips["clip_id"].combine_chunks()))
+
+
+def _print_failures(failed: pa.Table, out: Location) -> None:
     """What went to quarantine, by name and reason, as far as a screen holds it."""
-    tables = [file.read_parquet(["clip_id", "stage", "error"]) for file in (out / QUARANTINE_DIR).files(".parquet")]
-    if not tables:
-        return
-    table = pa.concat_tables(tables)
-    failed = table.filter(pc.is_in(table["clip_id"], pa.array(todo["clip_id"].to_pylist())))
     for row in failed.slice(0, _SHOWN_FAILURES).to_pylist():
         print(f"quarantined {row['clip_id']}: {row['stage']}: {row['error']}", file=sys.stderr)
     if len(failed) > _SHOWN_FAILURES:

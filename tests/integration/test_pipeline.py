@@ -75,7 +75,7 @@ def server(
 
 def test_extraction_counts_what_it_did_and_what_failed(extracted: tuple[Path, dict[str, Any]]) -> None:
     out, answer = extracted
-    assert (answer["clips"], answer["failed"], answer["skipped"]) == (24, 3, 0)
+    assert (answer["clips"], answer["failed"], answer["skipped"], answer["quarantined"]) == (24, 3, 0, 3)
     assert answer["found"] >= 0.95
     failures = pq.read_table(out / "quarantine").to_pylist()
     assert {Path(row["clip_id"]).name for row in failures} == {"text.mp4", "empty.mp4", "truncated.mp4"}
@@ -88,7 +88,7 @@ def test_extracting_again_does_nothing_and_says_so(
     out, _ = extracted
     before = sorted((path, path.stat().st_mtime_ns) for path in out.rglob("*.parquet"))
     answer = cluster.job("extract", "--videos", videos, "--out", out)
-    assert (answer["clips"], answer["failed"], answer["skipped"]) == (0, 0, 27)
+    assert (answer["clips"], answer["failed"], answer["skipped"], answer["quarantined"]) == (0, 0, 27, 3)
     assert sorted((path, path.stat().st_mtime_ns) for path in out.rglob("*.parquet")) == before
 
 

@@ -36,8 +36,9 @@ def written(folder: Path, clip: RenderedClip, *, mirror: bool = False) -> Path:
 
 def detect(path: Path, options: DetectorOptions, models: Mapping[str, Path]) -> list[FrameDetections]:
     with Detector(options, models) as detector:
-        frames = read_frames(str(path), options.sampling, mirrored=options.mirrored)
-        return [detector.detect(frame.rgb_HWC, frame.time_ms) for frame in frames]
+        for frame in read_frames(str(path), options.sampling, mirrored=options.mirrored):
+            detector.add(frame.rgb_HWC, frame.time_ms)
+        return detector.finish()
 
 
 def sides(detections: list[FrameDetections]) -> list[set[str]]:
@@ -97,8 +98,8 @@ def test_a_video_gives_the_same_landmarks_whatever_came_before(models: Mapping[s
 
 def test_nothing_is_seen_where_nothing_is(models: Mapping[str, Path]) -> None:
     with Detector(DetectorOptions(models=("hands", "pose", "face")), models) as detector:
-        seen = detector.detect(np.full((120, 160, 3), 128, np.uint8), 0.0)
-    assert seen == FrameDetections()
+        detector.add(np.full((120, 160, 3), 128, np.uint8), 0.0)
+        assert detector.finish() == [FrameDetections()]
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +111,8 @@ def portrait() -> np.ndarray:
 
 def test_a_persons_face_and_pose_are_found(models: Mapping[str, Path], portrait: np.ndarray) -> None:
     with Detector(DetectorOptions(models=("pose", "face")), models) as detector:
-        vectors = detector.detect(portrait, 0.0).vectors
+        detector.add(portrait, 0.0)
+        (vectors,) = [frame.vectors for frame in detector.finish()]
     assert {name: vector.shape for name, vector in vectors.items()} == {
         "pose": (99,), "pose_world": (99,), "pose_visibility": (33,), "pose_presence": (33,),
         "face": (3 * PARTS["face"].num_points,), "blendshapes": (52,),

@@ -147,10 +147,9 @@ def _detect(video: Path, clip: RenderedClip, model: Path) -> list[tuple[np.ndarr
     found = []
     with Detector(DetectorOptions(), {"hands": model}) as detector, av.open(str(video)) as container:
         for index, frame in enumerate(container.decode(video=0)):
-            truth_P2 = clip.landmarks_TNP2[index, 0]
-            rgb_HWC = np.ascontiguousarray(frame.to_ndarray(format="rgb24"))
-            hands = detector.detect(rgb_HWC, 1000.0 * index / clip.fps).hands
-            if hands:
-                best = min(hands, key=lambda hand: float(np.abs(hand.image_P3[:, :2] - truth_P2).mean()))
+            detector.add(np.ascontiguousarray(frame.to_ndarray(format="rgb24")), 1000.0 * index / clip.fps)
+        for truth_P2, seen in zip(clip.landmarks_TNP2[:, 0], detector.finish(), strict=True):
+            if seen.hands:
+                best = min(seen.hands, key=lambda hand: float(np.abs(hand.image_P3[:, :2] - truth_P2).mean()))
                 found.append((best.image_P3[:, :2], best.handedness, truth_P2))
     return found
