@@ -54,7 +54,7 @@ def make_api(predictors: Mapping[str, Predictor]) -> FastAPI:
 
 def _predict(predictor: Predictor, request: PredictRequest) -> PredictResponse:
     manifest = predictor.manifest
-    clips = [clip_input(instance, manifest.parts) for instance in request.clips()]
+    clips = [clip_input(instance, predictor.shapes) for instance in request.clips()]
     predictions = []
     for clip, probs_K in zip(clips, predictor.predict(clips), strict=True):
         order = probs_K.argsort()[::-1][: request.top_k]

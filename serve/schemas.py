@@ -3,6 +3,7 @@
 Landmarks come as nested lists: frames x points x (x, y, z), null for a frame in which the part was not detected.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,6 @@ from pydantic import Field
 
 from sigflow.config import Config
 from sigflow.predictor import ClipInput
-from sigflow.topology import PARTS
 
 MAX_FRAMES = 10_000
 MAX_CLIPS = 256
@@ -79,17 +79,17 @@ class Problem(Config):
     detail: str
 
 
-def clip_input(instance: Instance, parts: tuple[str, ...]) -> ClipInput:
+def clip_input(instance: Instance, shapes: Mapping[str, tuple[int, ...]]) -> ClipInput:
     """Arrays of one clip, checked.
 
     Raises:
         BadInputError: unknown or no parts, wrong shapes, numbers that are not finite, times that do not increase.
     """
-    if unknown := set(instance.landmarks) - set(parts):
-        raise BadInputError(f"unknown part {sorted(unknown)[0]!r}; this model reads {', '.join(parts)}")
+    if unknown := set(instance.landmarks) - set(shapes):
+        raise BadInputError(f"unknown part {sorted(unknown)[0]!r}; this model reads {', '.join(shapes)}")
     if not instance.landmarks:
-        raise BadInputError(f"'landmarks' is empty; give {' or '.join(parts)}")
-    arrays = {part: _points(part, frames) for part, frames in instance.landmarks.items()}
+        raise BadInputError(f"'landmarks' is empty; give {' or '.join(shapes)}")
+    arrays = {part: _points(part, frames, shapes[part]) for part, frames in instance.landmarks.items()}
     counts = {len(points) for points in arrays.values()}
     if len(counts) != 1 or not 1 <= (count := counts.pop()) <= MAX_FRAMES:
         raise BadInputError(f"every part needs the same number of frames, 1 to {MAX_FRAMES}")
@@ -103,8 +103,7 @@ def clip_input(instance: Instance, parts: tuple[str, ...]) -> ClipInput:
     return ClipInput(arrays, time_s, instance.aspect)
 
 
-def _points(part: str, frames: list[Any]) -> np.ndarray:
-    shape = (PARTS[part].num_points, 3)
+def _points(part: str, frames: list[Any], shape: tuple[int, ...]) -> np.ndarray:
     points = np.full((len(frames), *shape), np.nan, np.float32)
     for number, frame in enumerate(frames[: MAX_FRAMES + 1]):
         if frame is None:
@@ -115,7 +114,8 @@ def _points(part: str, frames: list[Any]) -> np.ndarray:
         except (TypeError, ValueError, OverflowError):
             values = np.empty(0, np.float32)
         if values.shape != shape:
-            raise BadInputError(f"{part}, frame {number}: expected {shape[0]} points of x, y, z, or null")
+            wanted = f"{shape[0]} points of x, y, z" if len(shape) == 2 else f"{shape[0]} numbers"
+            raise BadInputError(f"{part}, frame {number}: expected {wanted}, or null")
         if not np.isfinite(values).all():
             raise BadInputError(f"{part}, frame {number}: not finite; send null for a frame without detection")
         points[number] = values

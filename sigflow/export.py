@@ -6,7 +6,7 @@ Shape suffixes: B batch, T frames, P points, K classes.
 import io
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,9 +19,9 @@ from sigflow import runs
 from sigflow.bundle import GraphInput
 from sigflow.ensemble import Ensemble
 from sigflow.errors import UserError
+from sigflow.features.frontend import compute_features, input_shapes
 from sigflow.features.inputs import Inputs, from_flat, input_names
-from sigflow.models.recogniser import Recogniser, compute_features
-from sigflow.topology import PARTS
+from sigflow.models.recogniser import Recogniser
 
 TOLERANCE = 1e-4  # of a probability
 _OPSET = 20
@@ -31,20 +31,21 @@ _TRIALS = ((1, 1), (1, 7), (2, 30), (3, 64), (8, 31), (16, 120))  # batch, frame
 class EnsembleModel(nn.Module):
     """Weighted average of the members' probabilities. A member's fold models share its features."""
 
-    def __init__(self, groups: Sequence[Sequence[Recogniser]], weights: Sequence[float], parts: Sequence[str]) -> None:
+    def __init__(self, groups: Sequence[Sequence[Recogniser]], weights: Sequence[float]) -> None:
         super().__init__()
         self.groups = [tuple(group) for group in groups]
-        self.weights, self.parts = tuple(weights), tuple(parts)
+        self.weights = tuple(weights)
+        self.shapes = input_shapes([group[0].frontend for group in self.groups])
         self.models = nn.ModuleList(model for group in groups for model in group)  # so that torch knows their weights
 
     def forward(self, *flat: Tensor) -> Tensor:
         """Inputs in the order of `input_names` to probabilities (B, K)."""
-        inputs = from_flat(self.parts, flat)
+        inputs = from_flat(tuple(self.shapes), flat)
         total = torch.zeros(())
         for group, weight in zip(self.groups, self.weights, strict=True):
-            values_BNF = compute_features(inputs, group[0].features, group[0].resampling)
+            sequences = compute_features(inputs, group[0].frontend)
             for model in group:
-                total = total + model.classify(values_BNF).softmax(1) * (weight / len(group))
+                total = total + model.classify(sequences).softmax(1) * (weight / len(group))
         return total
 
 
@@ -72,7 +73,7 @@ def export(ensemble: Ensemble) -> Exported:
         raise UserError(
             f"the exported graph differs from torch: {parity}, more than {TOLERANCE}; do not serve it, report it"
         )
-    return Exported(graph, model.parts, inputs, parity)
+    return Exported(graph, tuple(model.shapes), inputs, parity)
 
 
 def ensemble_model(ensemble: Ensemble) -> EnsembleModel:
@@ -82,19 +83,17 @@ def ensemble_model(ensemble: Ensemble) -> EnsembleModel:
         group = []
         for fold in range(member.run.num_folds):
             recipe = member.run.recipe
-            model = Recogniser(recipe.features, recipe.resampling, recipe.model, len(ensemble.labels))
+            model = Recogniser(recipe.frontend, recipe.model, len(ensemble.labels))
             model.load_state_dict(runs.read_fold_weights(member.place, fold))
             group.append(model.eval())
         groups.append(group)
-    wanted = {part for member in ensemble.members for part in member.run.recipe.parts}
-    parts = tuple(part for part in PARTS if part in wanted)
-    return EnsembleModel(groups, [member.weight for member in ensemble.members], parts).eval()
+    return EnsembleModel(groups, [member.weight for member in ensemble.members]).eval()
 
 
 def to_onnx(model: EnsembleModel) -> bytes:
     """One graph with dynamic batch and frames."""
-    example = random_inputs(model.parts, 2, 16, np.random.default_rng(0))
-    names = input_names(model.parts)
+    example = random_inputs(model.shapes, 2, 16, np.random.default_rng(0))
+    names = input_names(tuple(model.shapes))
     batch, frames = torch.export.Dim("batch"), torch.export.Dim("frames")
     shapes = tuple({0: batch} if name in ("aspect", "lengths") else {0: batch, 1: frames} for name in names)
     for noisy in ("torch.onnx", "onnxscript", "onnx_ir"):
@@ -119,7 +118,7 @@ def check_graph(graph: bytes, model: EnsembleModel) -> dict[str, float]:
     rng = np.random.default_rng(1)
     worst = {"torch": 0.0, "padding": 0.0, "batch": 0.0}
     for batch, frames in _TRIALS:
-        inputs = random_inputs(model.parts, batch, frames, rng)
+        inputs = random_inputs(model.shapes, batch, frames, rng)
         probs_BK = run_graph(session, inputs)
         if not np.isfinite(probs_BK).all() or np.abs(probs_BK.sum(1) - 1).max() > TOLERANCE:
             raise UserError(
@@ -127,7 +126,7 @@ def check_graph(graph: bytes, model: EnsembleModel) -> dict[str, float]:
             )
         with torch.no_grad():
             expected_BK = model(*inputs.flat()).numpy()
-        one = from_flat(model.parts, [tensor[:1] for tensor in inputs.flat()])
+        one = from_flat(tuple(model.shapes), [tensor[:1] for tensor in inputs.flat()])
         differences = {
             "torch": probs_BK - expected_BK,
             "padding": run_graph(session, _padded(inputs, 13)) - probs_BK,
@@ -147,18 +146,18 @@ def run_graph(session: onnxruntime.InferenceSession, inputs: Inputs) -> np.ndarr
     return probs
 
 
-def random_inputs(parts: Sequence[str], batch: int, frames: int, rng: np.random.Generator) -> Inputs:
+def random_inputs(shapes: Mapping[str, tuple[int, ...]], batch: int, frames: int, rng: np.random.Generator) -> Inputs:
     """Clips of random length up to `frames` with gaps; the first is full length, the last has no detection at all."""
     lengths = rng.integers(1, frames + 1, batch)
     lengths[0] = frames
     beyond = np.arange(frames) >= lengths[:, None]
     points = {}
-    for part in parts:
-        start = rng.uniform(0.2, 0.8, (batch, 1, PARTS[part].num_points, 3))
-        walk = start + rng.normal(0, 0.02, (batch, frames, PARTS[part].num_points, 3)).cumsum(1)
+    for name, shape in shapes.items():
+        walk = rng.uniform(0.2, 0.8, (batch, 1, *shape)) + rng.normal(0, 0.02, (batch, frames, *shape)).cumsum(1)
         missing = beyond | (rng.random((batch, frames)) < 0.2)
         missing[-1] |= batch > 1
-        points[part] = torch.from_numpy(np.where(missing[:, :, None, None], np.nan, walk).astype(np.float32))
+        walk[missing] = np.nan
+        points[name] = torch.from_numpy(walk.astype(np.float32))
     times = np.where(beyond, np.nan, np.cumsum(rng.uniform(0.01, 0.08, (batch, frames)), 1)).astype(np.float32)
     aspect = torch.from_numpy(rng.uniform(0.5, 2.0, batch).astype(np.float32))
     return Inputs(points, torch.from_numpy(times), aspect, torch.from_numpy(lengths))

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -19,11 +19,11 @@ class CrossEntropy(Config):
 
 def cross_entropy(
     logits_BK: Float[Tensor, "B K"],
-    target_B: Int[Tensor, " B"],
+    target_BK: Float[Tensor, "B K"],
     config: CrossEntropy,
     weight_K: Float[Tensor, " K"] | None,
 ) -> Float[Tensor, " B"]:
-    """Loss per clip. With weights, each clip's loss is multiplied by its class's weight."""
+    """Loss per clip; targets are shares that add up to 1. With weights, each class's term is multiplied by its own."""
     return nn.functional.cross_entropy(
-        logits_BK, target_B, weight=weight_K, label_smoothing=config.smoothing, reduction="none"
+        logits_BK, target_BK, weight=weight_K, label_smoothing=config.smoothing, reduction="none"
     )

@@ -9,13 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 import onnxruntime
 
-from sigflow.bundle import Bundle
-from sigflow.topology import PARTS
+from sigflow.bundle import Bundle, Manifest
 
 
 @dataclass(frozen=True)
 class ClipInput:
-    """One clip's landmarks by part, (T, P, 3) float32 with NaN for missing; parts may be left out.
+    """What a clip has of the model's inputs, (T, ...) float32 with NaN for missing; some may be left out.
 
     Attributes:
         time_s: of each frame, (T,).
@@ -29,7 +28,7 @@ class ClipInput:
     @property
     def found(self) -> float:
         """Share of frames in which any part was detected."""
-        seen = [~np.isnan(points[:, 0, 0]) for points in self.parts.values()]
+        seen = [~np.isnan(points.reshape(len(points), -1)).all(1) for points in self.parts.values()]
         return float(np.any(seen, axis=0).mean()) if seen else 0.0
 
 
@@ -43,15 +42,22 @@ class Predictor:
         self.manifest = bundle.manifest
         self._session = onnxruntime.InferenceSession(bundle.graph, options, providers=["CPUExecutionProvider"])
         self._names = {value.name for value in self._session.get_inputs()}
+        self.shapes = manifest_shapes(bundle.manifest)
 
     def predict(self, clips: Sequence[ClipInput]) -> np.ndarray:
         """Probabilities (B, K), classes in the order of `manifest.labels`. Padding never changes them."""
-        feed = batch_inputs(clips, self.manifest.parts)
+        feed = batch_inputs(clips, self.shapes)
         probs: np.ndarray = self._session.run(["probs"], {name: feed[name] for name in self._names})[0]
         return probs
 
 
-def batch_inputs(clips: Sequence[ClipInput], parts: Sequence[str]) -> dict[str, np.ndarray]:
+def manifest_shapes(manifest: Manifest) -> dict[str, tuple[int, ...]]:
+    """The shape of each part in a frame."""
+    shapes = {value.name: value.shape[2:] for value in manifest.inputs if value.name in manifest.parts}
+    return {part: tuple(int(size) for size in shapes[part]) for part in manifest.parts}
+
+
+def batch_inputs(clips: Sequence[ClipInput], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
     """The graph's inputs: every part and time_s padded with NaN to the longest clip."""
     lengths = np.array([len(clip.time_s) for clip in clips], np.int64)
     frames = int(lengths.max())
@@ -60,11 +66,11 @@ def batch_inputs(clips: Sequence[ClipInput], parts: Sequence[str]) -> dict[str, 
         "aspect": np.array([clip.aspect for clip in clips], np.float32),
         "lengths": lengths,
     }
-    for part in parts:
-        feed[part] = np.full((len(clips), frames, PARTS[part].num_points, 3), np.nan, np.float32)
+    for part, shape in shapes.items():
+        feed[part] = np.full((len(clips), frames, *shape), np.nan, np.float32)
     for row, clip in enumerate(clips):
         feed["time_s"][row, : lengths[row]] = clip.time_s
-        for part in parts:
+        for part in shapes:
             if part in clip.parts:
                 feed[part][row, : lengths[row]] = clip.parts[part]
     return feed

@@ -10,11 +10,10 @@ from collections.abc import Iterable
 import numpy as np
 import pyarrow as pa
 
-from sigflow.topology import NUM_BLENDSHAPES, PARTS
+from sigflow.topology import NUM_BLENDSHAPES, PARTS, RAW
 
 LANDMARKS_DIR = "landmarks"
 QUARANTINE_DIR = "quarantine"
-RAW = "raw"
 
 
 def per_frame(size: int) -> pa.DataType:

@@ -66,7 +66,52 @@ PARTS = {
     )
 }
 NUM_BLENDSHAPES = 52
+# What a model may read of each frame, by name, and its shape; `raw` channels of another origin have any number.
+INPUT_SHAPES: dict[str, tuple[int, ...]] = {
+    **{name: (part.num_points, 3) for name, part in PARTS.items()},
+    "pose_visibility": (33,),
+    "blendshapes": (NUM_BLENDSHAPES,),
+}
+RAW = "raw"
+INPUTS = (*INPUT_SHAPES, RAW)
 # What `--parts` takes: each name is one MediaPipe model, and the parts that it gives.
 MODELS = {"hands": ("left_hand", "right_hand"), "pose": ("pose",), "face": ("face",)}
 
 WRIST, THUMB_CMC, INDEX_MCP, MIDDLE_MCP, PINKY_MCP = 0, 1, 5, 9, 17
+
+# The 52 scores of MediaPipe's face landmarker, in its order (`Blendshapes` of its Tasks API). Left and right are the
+# subject's own. Like ARKit's, except that the first is `neutral` and the last of ARKit's, the tongue, is lacking.
+BLENDSHAPE_NAMES = (
+    "neutral", "brow_down_left", "brow_down_right", "brow_inner_up", "brow_outer_up_left", "brow_outer_up_right",
+    "cheek_puff", "cheek_squint_left", "cheek_squint_right", "eye_blink_left", "eye_blink_right",
+    "eye_look_down_left", "eye_look_down_right", "eye_look_in_left", "eye_look_in_right", "eye_look_out_left",
+    "eye_look_out_right", "eye_look_up_left", "eye_look_up_right", "eye_squint_left", "eye_squint_right",
+    "eye_wide_left", "eye_wide_right", "jaw_forward", "jaw_left", "jaw_open", "jaw_right", "mouth_close",
+    "mouth_dimple_left", "mouth_dimple_right", "mouth_frown_left", "mouth_frown_right", "mouth_funnel", "mouth_left",
+    "mouth_lower_down_left", "mouth_lower_down_right", "mouth_press_left", "mouth_press_right", "mouth_pucker",
+    "mouth_right", "mouth_roll_lower", "mouth_roll_upper", "mouth_shrug_lower", "mouth_shrug_upper",
+    "mouth_smile_left", "mouth_smile_right", "mouth_stretch_left", "mouth_stretch_right", "mouth_upper_up_left",
+    "mouth_upper_up_right", "nose_sneer_left", "nose_sneer_right",
+)  # fmt: skip
+
+# Points of the face mesh by number. Source: MediaPipe's `FaceLandmarksConnections` and canonical face model
+# (mediapipe/modules/face_geometry/data). Left and right are the subject's own.
+RIGHT_EYE_OUTER, LEFT_EYE_OUTER = 33, 263
+NOSE_BASE, CHIN = 2, 152
+MOUTH_RIGHT, MOUTH_LEFT = 61, 291
+# Both loops start at the right corner and run below to the left corner and back above: equal places lie side by side.
+LIPS_OUTER, LIPS_INNER = _FACE_LOOPS[:2]
+# The face's oval below the mouth's corners, from the left angle of the jaw over the chin to the right one.
+JAW = (288, 397, 365, 379, 378, 400, 377, 152, 148, 176, 149, 150, 136, 172, 58)
+LIP_POINTS = (*LIPS_OUTER, *LIPS_INNER, *JAW)
+# Index LIP_POINTS: MediaPipe's lines along lips and jaw, then ours from outer to inner lip and from lip to jaw, so that
+# the graph is in one piece.
+LIP_EDGES: Edges = tuple(
+    (LIP_POINTS.index(a), LIP_POINTS.index(b))
+    for a, b in (
+        *((loop[i], loop[(i + 1) % len(loop)]) for loop in (LIPS_OUTER, LIPS_INNER) for i in range(len(loop))),
+        *((JAW[i], JAW[i + 1]) for i in range(len(JAW) - 1)),
+        *zip(LIPS_OUTER, LIPS_INNER, strict=True),
+        (17, CHIN), (MOUTH_RIGHT, 172), (MOUTH_LEFT, 397),
+    )
+)  # fmt: skip

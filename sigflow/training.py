@@ -9,14 +9,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from sigflow.data.augment import Augmentation, augment, mix
 from sigflow.data.clips import Clips
 from sigflow.data.folds import Fold
 from sigflow.errors import UserError
+from sigflow.features.frontend import Sequences, compute_features
 from sigflow.losses import cross_entropy
 from sigflow.metrics import classification, macro_f1
-from sigflow.models.recogniser import Recogniser, compute_features
+from sigflow.models.recogniser import Recogniser
 from sigflow.optim import make_optimiser
 from sigflow.recipes.recipe import Recipe
 
@@ -60,7 +62,7 @@ def fit(
 
 def build(recipe: Recipe, num_classes: int) -> Recogniser:
     """The recipe's untrained model."""
-    return Recogniser(recipe.features, recipe.resampling, recipe.model, num_classes)
+    return Recogniser(recipe.frontend, recipe.model, num_classes)
 
 
 def _fit(
@@ -80,12 +82,15 @@ def _fit(
     weight_K = _class_weights(train_y, len(labels)) if recipe.loss.class_weights else None
 
     model = build(recipe, len(labels)).to(device)
-    model.scaler.fit(train)
+    model.scaler.fit(train.values)
     optimiser = make_optimiser(model, recipe.optim)
+    generator = torch.Generator().manual_seed(torch.initial_seed())
     history: list[Epoch] = []
     best, best_score, best_epoch = _weights(model), -np.inf, 0
     for number in range(1, recipe.train.epochs + 1):
-        epoch = _train_epoch(model, optimiser, recipe, train, train_y, weight_K)
+        if recipe.augmentation != Augmentation():
+            train = _features(recipe, clips, fold.train, generator)
+        epoch = _train_epoch(model, optimiser, recipe, train, train_y, weight_K, generator)
         epoch |= {f"stop_{name}": value for name, value in _evaluate(model, stop, stop_y).items()}
         epoch = {"epoch": number, **epoch}
         if not np.isfinite(epoch["loss"]) or not np.isfinite(epoch["stop_loss"]):
@@ -104,35 +109,52 @@ def _fit(
     return FoldResult(fold.number, best, history, best_epoch, probs_NK, metrics)
 
 
-def _features(recipe: Recipe, clips: Clips, rows: np.ndarray) -> Tensor:
-    """(N, T, F), computed once: without augmentation they are the same in every epoch."""
+def _features(recipe: Recipe, clips: Clips, rows: np.ndarray, generator: torch.Generator | None = None) -> Sequences:
+    """Of the clips `rows`, augmented if there is a generator; in large batches, which cost less than a step's own."""
+    values, lengths = [], []
     with torch.no_grad():
-        chunks = [rows[start : start + _EVAL_BATCH] for start in range(0, len(rows), _EVAL_BATCH)]
-        return torch.cat(
-            [compute_features(clips.batch(chunk.tolist()), recipe.features, recipe.resampling) for chunk in chunks]
-        )
+        for start in range(0, len(rows), _EVAL_BATCH):
+            inputs = clips.batch(rows[start : start + _EVAL_BATCH].tolist())
+            if generator is not None:
+                inputs = augment(inputs, recipe.augmentation, generator)
+            sequences = compute_features(inputs, recipe.frontend)
+            values.append(sequences.values)
+            lengths.append(sequences.lengths)
+    longest = max(part.shape[1] for part in values)
+    padded = [nn.functional.pad(part, (0, 0, 0, longest - part.shape[1]), value=torch.nan) for part in values]
+    return Sequences(torch.cat(padded), torch.cat(lengths))
+
+
+def _take(sequences: Sequences, rows: Tensor) -> Sequences:
+    """Without the padding that only longer clips need."""
+    lengths_B = sequences.lengths[rows]
+    return Sequences(sequences.values[rows, : int(lengths_B.max())], lengths_B)
 
 
 def _train_epoch(
     model: Recogniser,
     optimiser: torch.optim.Optimizer,
     recipe: Recipe,
-    values_NTF: Tensor,
+    train: Sequences,
     target_N: Tensor,
     weight_K: Tensor | None,
+    generator: torch.Generator,
 ) -> Epoch:
     model.train()
     order_N = torch.randperm(len(target_N)).to(target_N.device)  # drawn on the CPU: the same order on every device
+    target_NK = nn.functional.one_hot(target_N, model.num_classes).to(train.values.dtype)
     loss_sum, right, norms = 0.0, 0, []
     for rows in order_N.split(recipe.train.batch_size):
-        logits_BK = model.classify(values_NTF[rows])
-        loss_B = cross_entropy(logits_BK, target_N[rows], recipe.loss, weight_K)
+        sequences, target_BK = _take(train, rows), target_NK[rows]
+        mixed_BNF, target_BK = mix(sequences.values, target_BK, recipe.mixing, generator)
+        logits_BK = model.classify(sequences._replace(values=mixed_BNF))
+        loss_B = cross_entropy(logits_BK, target_BK, recipe.loss, weight_K)
         optimiser.zero_grad(set_to_none=True)
         loss_B.mean().backward()
         norms.append(torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.optim.clip_norm))
         optimiser.step()
         loss_sum += float(loss_B.detach().sum())
-        right += int((logits_BK.argmax(1) == target_N[rows]).sum())
+        right += int((logits_BK.argmax(1) == target_BK.argmax(1)).sum())
     return {
         "loss": loss_sum / len(target_N),
         "accuracy": right / len(target_N),
@@ -140,11 +162,11 @@ def _train_epoch(
     }
 
 
-def _evaluate(model: Recogniser, values_NTF: Tensor, target_N: Tensor) -> Epoch:
-    logits_NK = _logits(model, values_NTF)
+def _evaluate(model: Recogniser, sequences: Sequences, target_N: Tensor) -> Epoch:
+    logits_NK = _logits(model, sequences)
     predicted_N = logits_NK.argmax(1)
     return {
-        "loss": float(torch.nn.functional.cross_entropy(logits_NK, target_N)),
+        "loss": float(nn.functional.cross_entropy(logits_NK, target_N)),
         "accuracy": float((predicted_N == target_N).float().mean()),
         "macro_f1": macro_f1(target_N.cpu().numpy(), predicted_N.cpu().numpy(), logits_NK.shape[1]),
         "distinct_predicted": float(len(predicted_N.unique())),
@@ -152,9 +174,10 @@ def _evaluate(model: Recogniser, values_NTF: Tensor, target_N: Tensor) -> Epoch:
 
 
 @torch.no_grad()
-def _logits(model: Recogniser, values_NTF: Tensor) -> Tensor:
+def _logits(model: Recogniser, sequences: Sequences) -> Tensor:
     model.eval()
-    return torch.cat([model.classify(values) for values in values_NTF.split(_EVAL_BATCH)])
+    rows_N = torch.arange(len(sequences.lengths), device=sequences.lengths.device)
+    return torch.cat([model.classify(_take(sequences, rows)) for rows in rows_N.split(_EVAL_BATCH)])
 
 
 def _weights(model: Recogniser) -> dict[str, Tensor]:

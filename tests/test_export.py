@@ -19,6 +19,7 @@ from sigflow.export import (
     run_graph,
     to_onnx,
 )
+from sigflow.features.frontend import Frontend
 from sigflow.features.hand import HandFeatures
 from sigflow.features.resample import Resampling
 from sigflow.models.lstm import LstmConfig
@@ -26,6 +27,7 @@ from sigflow.models.recogniser import Recogniser
 from sigflow.storage import Location
 
 PARTS = ("left_hand", "right_hand")
+SHAPES = dict.fromkeys(PARTS, (21, 3))
 
 
 @pytest.fixture(scope="module")
@@ -44,9 +46,11 @@ def mixed() -> EnsembleModel:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         small = LstmConfig(hidden=(6,), dense=4)
-        first = [Recogniser(HandFeatures(), Resampling(num_frames=7), small, 3) for _ in range(2)]
-        second = Recogniser(HandFeatures(side="right"), Resampling(num_frames=12, span="clip"), small, 3)
-    return EnsembleModel([first, [second]], [0.75, 0.25], PARTS).eval()
+        moving = Frontend(features=(HandFeatures(),), resampling=Resampling(num_frames=7))
+        first = [Recogniser(moving, small, 3) for _ in range(2)]
+        right = Frontend(features=(HandFeatures(side="right"),), resampling=Resampling(num_frames=12, span="clip"))
+        second = Recogniser(right, small, 3)
+    return EnsembleModel([first, [second]], [0.75, 0.25]).eval()
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +68,7 @@ def test_the_graph_gives_torchs_numbers(exported_run: Exported) -> None:
 def test_recorded_gestures_get_the_same_answer_as_in_torch(
     session: onnxruntime.InferenceSession, model: EnsembleModel, gesture_landmarks: Location
 ) -> None:
-    inputs = load_clips(gesture_landmarks, model.parts).batch(range(60))
+    inputs = load_clips(gesture_landmarks, model.shapes).batch(range(60))
     with torch.no_grad():
         expected = model(*inputs.flat()).numpy()
     assert np.allclose(run_graph(session, inputs), expected, atol=1e-5)
@@ -74,7 +78,7 @@ def test_recorded_gestures_get_the_same_answer_as_in_torch(
 def test_clips_of_any_number_and_length_are_answered(
     session: onnxruntime.InferenceSession, model: EnsembleModel, batch: int, frames: int
 ) -> None:
-    inputs = random_inputs(model.parts, batch, frames, np.random.default_rng(frames))
+    inputs = random_inputs(model.shapes, batch, frames, np.random.default_rng(frames))
     probs_BK = run_graph(session, inputs)
     with torch.no_grad():
         assert np.allclose(probs_BK, model(*inputs.flat()).numpy(), atol=1e-5)
@@ -107,7 +111,7 @@ def test_a_second_export_in_one_process_leaves_them_open_too(second_graph: bytes
 def test_a_clip_without_any_detection_gets_finite_probabilities(
     session: onnxruntime.InferenceSession, model: EnsembleModel, frames: int
 ) -> None:
-    inputs = random_inputs(model.parts, 2, frames, np.random.default_rng(0))
+    inputs = random_inputs(model.shapes, 2, frames, np.random.default_rng(0))
     empty = inputs._replace(parts={part: torch.full_like(points, np.nan) for part, points in inputs.parts.items()})
     probs_BK = run_graph(session, empty)
     assert np.isfinite(probs_BK).all()
@@ -117,7 +121,7 @@ def test_a_clip_without_any_detection_gets_finite_probabilities(
 def test_one_detected_frame_gets_finite_probabilities(
     session: onnxruntime.InferenceSession, model: EnsembleModel
 ) -> None:
-    inputs = random_inputs(model.parts, 1, 20, np.random.default_rng(3))
+    inputs = random_inputs(model.shapes, 1, 20, np.random.default_rng(3))
     only = {part: torch.full_like(points, np.nan) for part, points in inputs.parts.items()}
     only["left_hand"][0, 11] = 0.1 * torch.rand(21, 3)
     assert np.isfinite(run_graph(session, inputs._replace(parts=only))).all()
@@ -125,18 +129,18 @@ def test_one_detected_frame_gets_finite_probabilities(
 
 def test_a_graph_of_other_weights_is_noticed(exported_run: Exported, model: EnsembleModel) -> None:
     flipped = [replaced(member) for member in model.groups[0]]
-    other = EnsembleModel([flipped], [1.0], model.parts).eval()
+    other = EnsembleModel([flipped], [1.0]).eval()
     assert check_graph(exported_run.graph, other)["torch"] > TOLERANCE
 
 
 def replaced(model: Recogniser) -> Recogniser:
-    again = Recogniser(model.features, model.resampling, LstmConfig(dropout=0.2), 3)
+    again = Recogniser(model.frontend, LstmConfig(dropout=0.2), 3)
     again.load_state_dict(model.state_dict() | {"model.head.weight": -model.state_dict()["model.head.weight"]})
     return again.eval()
 
 
 def test_members_vote_with_their_weights_and_folds_evenly(mixed: EnsembleModel) -> None:
-    inputs = random_inputs(PARTS, 3, 9, np.random.default_rng(0))
+    inputs = random_inputs(SHAPES, 3, 9, np.random.default_rng(0))
     first, second = mixed.groups
     with torch.no_grad():
         votes = [model(inputs).softmax(1) for model in (*first, *second)]
@@ -154,7 +158,7 @@ def test_the_ensemble_holds_the_weights_of_every_fold(trained_run: Location, mod
 
 
 def test_trial_inputs_cover_padding_gaps_and_clips_without_hands() -> None:
-    inputs = random_inputs(PARTS, 8, 31, np.random.default_rng(0))
+    inputs = random_inputs(SHAPES, 8, 31, np.random.default_rng(0))
     points = inputs.parts["left_hand"][:, :, 0, 0].isnan()
     assert int(inputs.lengths[0]) == 31 > int(inputs.lengths.min())
     assert points[-1].all()

@@ -110,7 +110,7 @@ def test_many_threads_get_the_answers_of_one(predictor: Predictor, inputs: list[
 
 def test_clips_of_a_batch_are_padded_with_missing(inputs: list[ClipInput]) -> None:
     pair = sorted(inputs[:20], key=lambda clip: len(clip.time_s))[::19]
-    feed = batch_inputs(pair, HANDS)
+    feed = batch_inputs(pair, dict.fromkeys(HANDS, (21, 3)))
     short, long = (len(clip.time_s) for clip in pair)
     assert feed["right_hand"].shape == (2, long, 21, 3)
     assert feed["lengths"].tolist() == [short, long]

@@ -10,7 +10,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from sigflow.data.clips import Clips, load_clips
 from sigflow.data.folds import Fold, make_folds
 from sigflow.errors import UserError
-from sigflow.models.recogniser import compute_features
+from sigflow.features.frontend import compute_features
 from sigflow.recipes.catalogue import find_recipe
 from sigflow.recipes.recipe import Recipe, override
 from sigflow.storage import Location
@@ -57,7 +57,7 @@ def same(a: FoldResult, b: FoldResult) -> bool:
 def stop_loss(recipe: Recipe, clips: Clips, labels: list[str], fold: Fold, result: FoldResult) -> float:
     model = build(recipe, len(labels)).eval()
     model.load_state_dict(result.weights)
-    logits = model.classify(compute_features(clips.batch(fold.stop.tolist()), recipe.features, recipe.resampling))
+    logits = model.classify(compute_features(clips.batch(fold.stop.tolist()), recipe.frontend))
     target = torch.tensor([labels.index(str(clips.column("label")[i])) for i in fold.stop])
     return float(torch.nn.functional.cross_entropy(logits, target).detach())
 
@@ -149,7 +149,7 @@ def test_every_epoch_is_reported_as_it_ends(clips: Clips, labels: list[str], fol
 
 
 def test_the_scaler_is_fitted_on_the_trained_people_alone(clips: Clips, fold: Fold, result: FoldResult) -> None:
-    train = compute_features(clips.batch(fold.train.tolist()), RECIPE.features, RECIPE.resampling)
+    train = compute_features(clips.batch(fold.train.tolist()), RECIPE.frontend).values
     assert torch.allclose(result.weights["scaler.mean"], train.flatten(0, 1).nanmean(0), atol=1e-4)
 
 

@@ -20,7 +20,7 @@ from sigflow.errors import UserError
 from sigflow.features.inputs import Inputs
 from sigflow.schema import CLIP_FIELDS, LANDMARKS_DIR, decode_frames
 from sigflow.storage import Location
-from sigflow.topology import PARTS
+from sigflow.topology import INPUT_SHAPES, INPUTS
 
 _META = [field.name for field in CLIP_FIELDS if field.name != "time_ms"]
 
@@ -33,7 +33,7 @@ class Clips:
     offsets: Tensor
     time_s_S: Tensor
     aspect_N: Tensor
-    parts: dict[str, Tensor]  # (S, points, 3)
+    parts: dict[str, Tensor]  # by name of `topology.INPUTS`: (S, points, 3), or (S, channels)
 
     def __len__(self) -> int:
         return len(self.table)
@@ -93,7 +93,7 @@ class Clips:
         nan = float("nan")
         return Inputs(
             {
-                part: points[frame_BT].masked_fill(beyond_BT[:, :, None, None], nan)
+                part: points[frame_BT].masked_fill(beyond_BT.reshape(*beyond_BT.shape, *[1] * (points.ndim - 1)), nan)
                 for part, points in self.parts.items()
             },
             self.time_s_S[frame_BT].masked_fill(beyond_BT, nan),
@@ -109,7 +109,7 @@ def load_clips(data: Location, parts: Iterable[str], *, mixed: bool = False) -> 
         UserError: nothing there, a part that was not extracted, one clip twice, or (unless `mixed`) rows made by
             different extractors.
     """
-    wanted = [part for part in PARTS if part in set(parts)]
+    wanted = [part for part in INPUTS if part in set(parts)]
     files = (data / LANDMARKS_DIR).files(".parquet")
     if not files:
         hint = "it does not exist" if not data.exists() else f"it holds no {LANDMARKS_DIR}/*.parquet"
@@ -128,7 +128,8 @@ def load_clips(data: Location, parts: Iterable[str], *, mixed: bool = False) -> 
             pc.divide(table["width"].cast(pa.float32()), table["height"]).to_pylist(), dtype=torch.float32
         ),
         parts={
-            part: torch.from_numpy(np.array(decode_frames(table[part])[0])).unflatten(1, (-1, 3)) for part in wanted
+            part: torch.from_numpy(np.array(decode_frames(table[part])[0])).unflatten(1, INPUT_SHAPES.get(part, (-1,)))
+            for part in wanted
         },
     )
 

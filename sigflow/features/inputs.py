@@ -11,13 +11,14 @@ class Inputs(NamedTuple):
     """A batch. NaN: not detected, or beyond the clip's end.
 
     Attributes:
-        parts: by name of `topology.PARTS`, x and y divided by width and height, y down.
+        parts: (B, T, points, 3) by name of `topology.PARTS`, x and y divided by width and height, y down; also
+            `blendshapes` (B, T, 52), `pose_visibility` (B, T, 33) and `raw` (B, T, channels) where features read them.
         time_s: of each frame, from the clip's start.
         aspect: width / height of the video.
         lengths: frames of each clip; at least 1.
     """
 
-    parts: dict[str, Float[Tensor, "B T _P 3"]]
+    parts: dict[str, Float[Tensor, "B T ..."]]
     time_s: Float[Tensor, "B T"]
     aspect: Float[Tensor, " B"]
     lengths: Int[Tensor, " B"]

@@ -1,12 +1,13 @@
-"""Clips of any length and frame rate to a fixed number of frames, by true time.
+"""Clips of any length and frame rate to a fixed number of frames, by true time; gaps filled.
 
-Shape suffixes: B batch, T frames, N new frames, F features.
+Shape suffixes: B batch, T frames, N new frames, F features, G groups of features that are missing together.
 """
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from pydantic import Field
 from torch import Tensor
 
@@ -19,42 +20,87 @@ _SAME_TIME_S = 1e-5  # a frame this near to a new time is at it, however the las
 class Resampling(Config):
     """To `num_frames` equally spaced times."""
 
-    num_frames: int = Field(default=30, ge=1)
+    num_frames: int | None = Field(default=30, ge=1)  # None: the clip's own frames stay, and only gaps are filled
     max_gap_s: float = Field(default=0.5, ge=0)  # shorter gaps are interpolated, longer ones stay missing
-    span: Literal["clip", "seen"] = (
-        "seen"  # from the first frame to the last, or to the last in which something was seen
-    )
+    # From the first frame to the last, or to the last in which something was seen.
+    span: Literal["clip", "seen"] = "seen"
 
 
-def resample(
-    values_BTF: Float[Tensor, "B T F"], time_s_BT: Float[Tensor, "B T"], config: Resampling
-) -> Float[Tensor, "B N F"]:
-    """Linear interpolation between the frames before and after each new time; NaN where they lack or are far apart.
-
-    A frame with any NaN counts as missing; padding is NaN in `time_s_BT` or `values_BTF`. A clip that was seen in one
-    frame alone repeats that frame.
-    """
-    frames = values_BTF.shape[1]
-    ok_BT = ~values_BTF.isnan().any(-1)
-    within_BT = ok_BT if config.span == "seen" else ~time_s_BT.isnan()
+def new_times(
+    values_BTF: Float[Tensor, "B T F"], time_s_BT: Float[Tensor, "B T"], config: Resampling, groups: Sequence[int]
+) -> Float[Tensor, "B N"]:
+    """Equally spaced from the first frame of the span to its last; the frames' own times without `num_frames`."""
+    if config.num_frames is None:
+        return time_s_BT
+    within_BT = _seen(values_BTF, groups).any(1) if config.span == "seen" else ~time_s_BT.isnan()
     start_B = torch.where(within_BT, time_s_BT, torch.full_like(time_s_BT, 3e38)).amin(1)
     end_B = torch.where(within_BT, time_s_BT, torch.full_like(time_s_BT, -3e38)).amax(1)
-    step = 1 / max(config.num_frames - 1, 1)
-    share_N = torch.arange(config.num_frames, device=values_BTF.device).to(time_s_BT.dtype) * step
+    share_N = torch.arange(config.num_frames, device=time_s_BT.device).to(time_s_BT.dtype)
     span_B = (end_B - start_B).clamp(min=0.0, max=1e9)
-    target_BN = torch.minimum(start_B[:, None] + span_B[:, None] * share_N, end_B[:, None])
+    step = 1 / max(config.num_frames - 1, 1)
+    return torch.minimum(start_B[:, None] + span_B[:, None] * (share_N * step), end_B[:, None])
 
-    number_T = torch.arange(frames, device=values_BTF.device)
-    before_BNT = ok_BT[:, None] & (time_s_BT[:, None] <= target_BN[:, :, None] + _SAME_TIME_S)
-    after_BNT = ok_BT[:, None] & (time_s_BT[:, None] >= target_BN[:, :, None] - _SAME_TIME_S)
-    previous_BN = torch.where(before_BNT, number_T, torch.full_like(number_T, -1)).amax(2)
-    next_BN = torch.where(after_BNT, number_T, torch.full_like(number_T, frames)).amin(2)
-    there_BN = (previous_BN >= 0) & (next_BN < frames)
-    previous_BN, next_BN = previous_BN.clamp(min=0), next_BN.clamp(max=frames - 1)
 
-    from_s, to_s = time_s_BT.gather(1, previous_BN), time_s_BT.gather(1, next_BN)
-    gap_BN = to_s - from_s
-    weight_BN1 = ((target_BN - from_s) / gap_BN.clamp(min=1e-6)).clamp(0.0, 1.0)[:, :, None]
-    mixed_BNF = torch.lerp(take_frames(values_BTF, previous_BN), take_frames(values_BTF, next_BN), weight_BN1)
-    usable_BN1 = (there_BN & (gap_BN <= config.max_gap_s))[:, :, None]
-    return torch.where(usable_BN1, mixed_BNF, torch.full_like(mixed_BNF, float("nan")))
+def interpolate(
+    values_BTF: Float[Tensor, "B T F"],
+    time_s_BT: Float[Tensor, "B T"],
+    target_BN: Float[Tensor, "B N"],
+    max_gap_s: float,
+    groups: Sequence[int],
+) -> Float[Tensor, "B N F"]:
+    """Linear between the frames before and after each new time; NaN where they lack or are further apart than the gap.
+
+    `groups` are the sizes of columns that are missing together: a group is missing in a frame with any NaN in it, and
+    is interpolated from its own neighbours. Padding is NaN in `time_s_BT` or `values_BTF`. What was seen in one frame
+    alone repeats it, if nothing else spans more time.
+    """
+    from_BGN, to_BGN, there_BGN = _neighbours(_seen(values_BTF, groups), time_s_BT, target_BN)
+
+    def times(number_BGN: Tensor) -> Tensor:
+        return time_s_BT.gather(1, number_BGN.flatten(1)).reshape(number_BGN.shape)
+
+    from_s, to_s = times(from_BGN), times(to_BGN)
+    gap_BGN = to_s - from_s
+    weight_BGN = ((target_BN[:, None] - from_s) / gap_BGN.clamp(min=1e-6)).clamp(0.0, 1.0)
+    usable_BGN = there_BGN & (gap_BGN <= max_gap_s)
+    out = []
+    for group, part_BTF in enumerate(values_BTF.split(list(groups), 2)):
+        ends = take_frames(part_BTF, from_BGN[:, group]), take_frames(part_BTF, to_BGN[:, group])
+        mixed_BNF = torch.lerp(*ends, weight_BGN[:, group, :, None])
+        out.append(torch.where(usable_BGN[:, group, :, None], mixed_BNF, torch.full_like(mixed_BNF, float("nan"))))
+    return out[0] if len(out) == 1 else torch.cat(out, -1)
+
+
+def _seen(values_BTF: Float[Tensor, "B T F"], groups: Sequence[int]) -> Bool[Tensor, "B G T"]:
+    return torch.stack([~part.isnan().any(-1) for part in values_BTF.split(list(groups), 2)], 1)
+
+
+def _neighbours(
+    ok_BGT: Bool[Tensor, "B G T"], time_s_BT: Float[Tensor, "B T"], target_BN: Float[Tensor, "B N"]
+) -> tuple[Int[Tensor, "B G N"], Int[Tensor, "B G N"], Bool[Tensor, "B G N"]]:
+    """Per group: the last seen frame at or before each new time, the first at or after it; whether both exist."""
+    frames = ok_BGT.shape[2]
+    # Frames at or before, and strictly before, each new time; padding is NaN and never counts.
+    until_BN = (time_s_BT[:, None] <= target_BN[:, :, None] + _SAME_TIME_S).sum(2)
+    before_BN = (time_s_BT[:, None] < target_BN[:, :, None] - _SAME_TIME_S).sum(2)
+    # How many seen frames lie in front of each frame; the number of the k-th seen frame.
+    seen_BGT = ok_BGT.to(torch.int64)
+    upto_BGT = seen_BGT.cumsum(2)
+    number_T = torch.arange(frames, device=ok_BGT.device)
+    slot_BGT = torch.where(ok_BGT, upto_BGT - 1, torch.full_like(upto_BGT, frames))
+    kth_BGT = torch.zeros_like(torch.cat([upto_BGT, upto_BGT[:, :, :1]], 2)).scatter(
+        2, slot_BGT, number_T.expand(slot_BGT.shape)
+    )
+    groups = ok_BGT.shape[1]
+
+    def count_before(cut_BN: Tensor) -> Tensor:
+        """Seen frames among the first `cut` frames."""
+        last_BGN = (cut_BN - 1).clamp(min=0)[:, None].expand(-1, groups, -1)
+        count_BGN = upto_BGT.gather(2, last_BGN)
+        return torch.where(cut_BN[:, None] > 0, count_BGN, torch.zeros_like(count_BGN))
+
+    previous_BGN, next_BGN = count_before(until_BN) - 1, count_before(before_BN)
+    there_BGN = (previous_BGN >= 0) & (next_BGN < upto_BGT[:, :, -1:])
+    from_BGN = kth_BGT.gather(2, previous_BGN.clamp(min=0))
+    to_BGN = kth_BGT.gather(2, next_BGN.clamp(max=frames - 1))
+    return from_BGN, to_BGN, there_BGN

@@ -22,9 +22,9 @@ from sigflow.pipelines.commit import commit_block, read_state
 from sigflow.pipelines.job import connect, refuse_unshared
 from sigflow.pipelines.progress import Progress
 from sigflow.pipelines.tally import print_by_label, tally, total
-from sigflow.schema import QUARANTINE_SCHEMA, RAW, encode_frames, landmark_schema
+from sigflow.schema import QUARANTINE_SCHEMA, encode_frames, landmark_schema
 from sigflow.storage import Location
-from sigflow.topology import PARTS
+from sigflow.topology import PARTS, RAW
 
 _ITEMS_PER_FILE = 64
 

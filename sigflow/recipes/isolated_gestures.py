@@ -4,6 +4,7 @@ The earlier system of this shape ("Gesto") reached 0.388 training accuracy on 3 
 nothing to stop the run. Here: features centred and scaled, gradients clipped, early stopping on other subjects.
 """
 
+from sigflow.features.frontend import Frontend
 from sigflow.features.hand import HandFeatures
 from sigflow.models.lstm import LstmConfig
 from sigflow.optim import OptimConfig
@@ -11,7 +12,7 @@ from sigflow.recipes.recipe import Recipe, TrainConfig
 
 RECIPE = Recipe(
     name="isolated_gestures",
-    features=HandFeatures(),
+    frontend=Frontend(features=(HandFeatures(),)),
     model=LstmConfig(dropout=0.2),
     optim=OptimConfig(lr=3e-3),
     train=TrainConfig(epochs=200, batch_size=32, patience=30),

@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from sigflow.config import Config
+from sigflow.data.augment import Augmentation, Mixing
 from sigflow.errors import UserError
-from sigflow.features.resample import Resampling
+from sigflow.features.frontend import Frontend
 from sigflow.losses import CrossEntropy
-from sigflow.models.recogniser import FeatureConfig, ModelConfig
+from sigflow.models.recogniser import ModelConfig
 from sigflow.optim import OptimConfig
 
 
@@ -37,18 +38,25 @@ class Recipe(Config):
     """One experiment, declarative: the same recipe, data and folds give the same run."""
 
     name: str
-    features: FeatureConfig
-    resampling: Resampling = Resampling()
+    frontend: Frontend
     model: ModelConfig
+    augmentation: Augmentation = Augmentation()
+    mixing: Mixing = Mixing()
     loss: CrossEntropy = CrossEntropy()
     optim: OptimConfig = OptimConfig()
     train: TrainConfig = TrainConfig()
     gates: Gates = Gates()
 
+    @model_validator(mode="after")
+    def _mixable(self) -> "Recipe":
+        if self.mixing != Mixing() and self.frontend.resampling.num_frames is None:
+            raise ValueError("mixing needs clips of one length: set frontend.resampling.num_frames")
+        return self
+
     @property
     def parts(self) -> tuple[str, ...]:
         """Parts of the landmarks that are read."""
-        return self.features.parts
+        return self.frontend.parts
 
 
 def override(recipe: Recipe, overrides: Sequence[str]) -> Recipe:

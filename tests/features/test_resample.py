@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from sigflow.features.resample import Resampling, resample
+from sigflow.features.resample import Resampling, interpolate, new_times
 
 NAN = float("nan")
 
@@ -16,8 +16,9 @@ def ramp(times: Tensor) -> Tensor:
     return torch.stack([times, 3 - 2 * times], -1)[None]
 
 
-def resampled(values: Tensor, times: Tensor, **config: object) -> Tensor:
-    return resample(values, times, Resampling.model_validate(config))
+def resampled(values: Tensor, times: Tensor, groups: tuple[int, ...] = (), **config: object) -> Tensor:
+    resampling, groups = Resampling.model_validate(config), groups or (values.shape[2],)
+    return interpolate(values, times, new_times(values, times, resampling, groups), resampling.max_gap_s, groups)
 
 
 @settings(deadline=None, max_examples=50)
@@ -91,3 +92,22 @@ def test_a_clip_without_hands_is_missing_and_not_an_error(span: str) -> None:
 def test_one_frame_can_be_asked_for() -> None:
     times = torch.arange(5) / 5
     assert torch.equal(resampled(ramp(times), times[None], num_frames=1), ramp(times[:1]))
+
+
+def test_columns_that_are_missing_together_are_filled_from_their_own_neighbours() -> None:
+    """A hand that is missing must not cost the frames of the other one."""
+    times = torch.arange(9) / 8
+    values = ramp(times)
+    values[0, 3:5, 0] = NAN  # bridged
+    values[0, :, 1] = NAN  # never seen
+    out = resampled(values, times[None], groups=(1, 1), num_frames=9)[0]
+    assert torch.allclose(out[:, 0], times, atol=1e-6)
+    assert out[:, 1].isnan().all()
+
+
+def test_without_a_number_of_frames_only_gaps_are_filled() -> None:
+    times = torch.tensor([[0.0, 0.1, 0.3, 0.4, NAN]])
+    values = torch.tensor([[[0.0], [NAN], [3.0], [NAN], [NAN]]])
+    out = resampled(values, times, num_frames=None)[0, :, 0]
+    assert torch.allclose(out[:3], torch.tensor([0.0, 1.0, 3.0]))
+    assert out[3:].isnan().all()  # nothing after it; padding

@@ -10,8 +10,8 @@ import torch
 from sigflow.data.clips import Clips, load_clips
 from sigflow.errors import UserError
 from sigflow.export import EnsembleModel, check_graph, to_onnx
+from sigflow.features.frontend import compute_features
 from sigflow.losses import cross_entropy
-from sigflow.models.recogniser import compute_features
 from sigflow.optim import make_optimiser
 from sigflow.recipes.catalogue import RECIPES, find_recipe
 from sigflow.recipes.recipe import Recipe, read_recipe
@@ -36,13 +36,14 @@ def test_it_survives_json_and_is_found_by_name_and_by_file(recipe: Recipe, tmp_p
 @each_recipe
 def test_a_few_steps_lower_the_loss(recipe: Recipe, clips: Clips) -> None:
     model = build(recipe, 3)
-    values_BNF = compute_features(clips.batch(range(60)), recipe.features, recipe.resampling)
-    model.scaler.fit(values_BNF)
+    sequences = compute_features(clips.batch(range(60)), recipe.frontend)
+    model.scaler.fit(sequences.values)
     labels = clips.column("label")
     target_B = torch.tensor([sorted(set(map(str, labels))).index(str(label)) for label in labels])
+    target_BK = torch.nn.functional.one_hot(target_B, 3).float()
     optimiser, losses = make_optimiser(model, recipe.optim), []
     for _ in range(5):
-        loss = cross_entropy(model.classify(values_BNF), target_B, recipe.loss, None).mean()
+        loss = cross_entropy(model.classify(sequences), target_BK, recipe.loss, None).mean()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -52,7 +53,7 @@ def test_a_few_steps_lower_the_loss(recipe: Recipe, clips: Clips) -> None:
 
 @each_recipe
 def test_it_exports_and_answers(recipe: Recipe) -> None:
-    model = EnsembleModel([[build(recipe, 3).eval()]], [1.0], recipe.parts).eval()
+    model = EnsembleModel([[build(recipe, 3).eval()]], [1.0]).eval()
     graph = to_onnx(model)
     assert max(check_graph(graph, model).values()) < 1e-4
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])

@@ -6,11 +6,12 @@ import pytest
 from pydantic import ValidationError
 
 from sigflow.errors import UserError
+from sigflow.features.frontend import Frontend
 from sigflow.features.hand import HandFeatures
 from sigflow.models.lstm import LstmConfig
 from sigflow.recipes.recipe import Recipe, TrainConfig, override, read_recipe
 
-RECIPE = Recipe(name="mine", features=HandFeatures(side="left"), model=LstmConfig(hidden=(8, 4)))
+RECIPE = Recipe(name="mine", frontend=Frontend(features=(HandFeatures(side="left"),)), model=LstmConfig(hidden=(8, 4)))
 
 
 def test_overrides_change_what_they_name_and_nothing_else() -> None:
@@ -20,7 +21,7 @@ def test_overrides_change_what_they_name_and_nothing_else() -> None:
     )  # fmt: skip
     assert (changed.optim.lr, changed.train.epochs, changed.model.hidden) == (3e-4, 7, (16,))
     assert (changed.loss.class_weights, changed.name, changed.gates.worst_subject_accuracy) == (True, "a=b", 0.5)
-    assert changed.features == RECIPE.features
+    assert changed.frontend == RECIPE.frontend
     assert changed.optim.model_copy(update={"lr": RECIPE.optim.lr}) == RECIPE.optim
     assert override(RECIPE, []) == RECIPE
 
@@ -40,7 +41,8 @@ def test_overrides_change_what_they_name_and_nothing_else() -> None:
         ("train.epochs=1.5", r"train\.epochs: "),
         ("train.stop_on=luck", r"train\.stop_on: "),
         ("model.hidden=64", r"model\.hidden: "),
-        ("features.side=both", r"features\.side: "),
+        ("frontend.resampling.span=all", r"frontend\.resampling\.span: "),
+        ('frontend.features=[{"kind": "hand", "side": "up"}]', r"frontend\.features\.0\.hand\.side: "),
         ('optim={"momentum": 1}', r"optim\.momentum: "),
     ],
 )
@@ -60,7 +62,7 @@ def test_a_recipe_survives_its_file(tmp_path: Path) -> None:
     [
         ("{", "is not a recipe"),
         ("[]", r"mine\.json"),
-        ('{"name": "x"}', "features: field required"),
+        ('{"name": "x"}', "frontend: field required"),
         (RECIPE.model_dump_json().replace('"dropout"', '"drop_out"'), r"model\.drop_out: extra inputs"),
     ],
 )
