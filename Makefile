@@ -1,5 +1,7 @@
 # make setup | demo | test | test-all | lint | bench | serve BUNDLE=DIR
 PYTHON ?= python3.11
+# What to measure; make bench BENCH=features is the quick half.
+BENCH ?= extraction features
 # A CPU-only torch, a third of the size: make setup TORCH_INDEX=https://download.pytorch.org/whl/cpu
 TORCH_INDEX ?=
 BIN := .venv/bin
@@ -36,7 +38,7 @@ format: setup
 	$(BIN)/ruff check --fix .
 
 bench: setup
-	$(BIN)/python -m tests.bench.extraction
+	set -e; for name in $(BENCH); do $(BIN)/python -m tests.bench.$$name; done
 
 serve: setup
 	$(BIN)/python -m serve --bundle $(or $(BUNDLE),$(error BUNDLE=DIR: the --out of jobs/ensemble.py))

@@ -12,6 +12,7 @@ from sigflow.landmarks.isolation import Limits
 from sigflow.landmarks.video import Sampling
 from sigflow.pipelines import job
 from sigflow.pipelines.extract import extract
+from sigflow.pipelines.preview import FEATURES
 from sigflow.topology import MODELS
 
 
@@ -25,7 +26,8 @@ def flags(parser: argparse.ArgumentParser) -> None:
     sampling.add_argument("--fps", type=job.positive(float), help="at most this many frames a second")
     add("--max-hands", type=int, choices=(1, 2), default=2, help="1 where no clip shows two: saves half the time")
     add("--mirrored", action="store_true", help="the videos are mirrored, as selfies are")
-    add("--preview", type=job.positive(int), metavar="N", help="draw N clips with their landmarks into OUT/preview.png")
+    add("--preview", type=job.positive(int), default=0, metavar="N", help="draw N clips into OUT/preview.png")
+    add("--feature", type=job.names(FEATURES), default=(), help="and their hand,body,lips,phonology over time")
     add("--on-change", choices=("refuse", "replace", "keep"), default="refuse", help="rows of other options in OUT")
     add("--retry-failed", action="store_true", help="try quarantined clips again")
     add("--clip-seconds", type=job.positive(float), default=3600.0, help="give a clip up after so long; default 3600")
@@ -38,7 +40,8 @@ def main(args: argparse.Namespace) -> dict[str, object]:
     limits = Limits(seconds=args.clip_seconds, memory_mb=args.clip_memory_mb)
     return extract(
         args.videos, args.out, options,
-        limits=limits, on_change=args.on_change, retry_failed=args.retry_failed, preview=args.preview or 0,
+        limits=limits, on_change=args.on_change, retry_failed=args.retry_failed,
+        preview=args.preview, preview_features=args.feature,
     )  # fmt: skip
 
 

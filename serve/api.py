@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from serve.schemas import BadInputError, Prediction, PredictRequest, PredictResponse, Problem, clip_input
+from sigflow.decoding import ctc_greedy
 from sigflow.predictor import Predictor
 
 
@@ -56,9 +57,13 @@ def _predict(predictor: Predictor, request: PredictRequest) -> PredictResponse:
     manifest = predictor.manifest
     clips = [clip_input(instance, predictor.shapes) for instance in request.clips()]
     predictions = []
-    for clip, probs_K in zip(clips, predictor.predict(clips), strict=True):
-        order = probs_K.argsort()[::-1][: request.top_k]
-        top = {manifest.labels[k]: float(probs_K[k]) for k in order}
+    for clip, probs in zip(clips, predictor.predict(clips), strict=True):
+        if manifest.task == "sentences":
+            glosses = [manifest.labels[k] for k in ctc_greedy(probs)]
+            predictions.append(Prediction(label=" ".join(glosses), probabilities={}, glosses=glosses, found=clip.found))
+            continue
+        order = probs.argsort()[::-1][: request.top_k]
+        top = {manifest.labels[k]: float(probs[k]) for k in order}
         predictions.append(Prediction(label=manifest.labels[order[0]], probabilities=top, found=clip.found))
     return PredictResponse(model=manifest.name, version=manifest.version, predictions=predictions)
 

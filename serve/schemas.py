@@ -1,6 +1,7 @@
 """What HTTP clients send and get.
 
-Landmarks come as nested lists: frames x points x (x, y, z), null for a frame in which the part was not detected.
+Landmarks come as nested lists: frames x points x (x, y, z), null for a frame in which the part was not detected, and
+for a point that the client's detector does not give (a face of 468 points has no irises).
 """
 
 from collections.abc import Mapping
@@ -24,7 +25,9 @@ class BadInputError(ValueError):
 class Instance(Config):
     """One clip. Times come from `time_ms`, or from `fps`."""
 
-    landmarks: dict[str, list[Any]] = Field(description="by part: frames x points x 3, null frames are missing")
+    landmarks: dict[str, list[Any]] = Field(
+        description="by part: frames x points x 3; null frames and null points are missing"
+    )
     fps: float | None = Field(default=None, gt=0, le=1000)
     time_ms: list[float] | None = Field(default=None, description="of each frame, increasing; instead of fps")
     aspect: float = Field(default=4 / 3, gt=0.05, lt=20, description="width / height of the video")
@@ -57,8 +60,9 @@ class PredictRequest(Config):
 class Prediction(Config):
     """The answer for one clip. `found`: share of frames with any detection; at 0 the label is a guess."""
 
-    label: str
-    probabilities: dict[str, float]  # the top k, most likely first
+    label: str  # of sentences: the glosses with spaces between
+    probabilities: dict[str, float]  # the top k, most likely first; of sentences empty
+    glosses: list[str] | None = None  # of sentences alone
     found: float
 
 
@@ -108,6 +112,10 @@ def _points(part: str, frames: list[Any], shape: tuple[int, ...]) -> np.ndarray:
     for number, frame in enumerate(frames[: MAX_FRAMES + 1]):
         if frame is None:
             continue
+        absent: list[int] = []
+        if len(shape) == 2 and isinstance(frame, list) and None in frame:
+            absent = [row for row, point in enumerate(frame) if point is None]
+            frame = [(0.0,) * shape[1] if point is None else point for point in frame]
         try:
             with np.errstate(over="ignore"):
                 values = np.asarray(frame, np.float32)
@@ -119,4 +127,5 @@ def _points(part: str, frames: list[Any], shape: tuple[int, ...]) -> np.ndarray:
         if not np.isfinite(values).all():
             raise BadInputError(f"{part}, frame {number}: not finite; send null for a frame without detection")
         points[number] = values
+        points[number, absent] = np.nan
     return points

@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
@@ -38,6 +38,7 @@ class Manifest(Config):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")  # stands in URLs
     version: str
     created: str  # ISO 8601, UTC
+    task: Literal["classification", "sentences"] = "classification"  # sentences: CTC over frames, label 0 is blank
     labels: tuple[str, ...]
     parts: tuple[str, ...]
     inputs: tuple[GraphInput, ...]

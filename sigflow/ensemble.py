@@ -29,7 +29,7 @@ class Ensemble:
     members: tuple[Member, ...]
     oof: pa.Table
     metrics: dict[str, Any]
-    best_single: float  # pooled OOF macro-F1 of the best member alone
+    best_single: float  # pooled OOF macro-F1 (sentences: WER) of the best member alone
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -46,15 +46,20 @@ def average(places: Sequence[Location]) -> Ensemble:
     members = tuple(Member(place, runs.read_run(place), 1 / len(places)) for place in places)
     first = members[0].run
     tables = [runs.read_oof(member.place).sort_by("clip_id") for member in members]
-    same = (first.labels, first.folds_fingerprint, first.extractor)
+    same = (first.labels, first.folds_fingerprint, first.extractor, first.recipe.sentences)
     for member, table in zip(members, tables, strict=True):
         run = member.run
-        if (run.labels, run.folds_fingerprint, run.extractor) != same or table["clip_id"] != tables[0]["clip_id"]:
+        if (run.labels, run.folds_fingerprint, run.extractor, run.recipe.sentences) != same or table[
+            "clip_id"
+        ] != tables[0]["clip_id"]:
             raise UserError(
                 f"{member.place} was not trained on the clips and folds of {members[0].place}; ensemble runs that were"
             )
-    probs_NK = np.mean([np.array(table["probs"].to_pylist()) for table in tables], axis=0)
+    each = [runs.oof_probs(table, first) for table in tables]
+    probs = [np.mean(clip, axis=0) for clip in zip(*each, strict=True)]
     ids, labels, subjects = (tables[0][name].to_pylist() for name in ("clip_id", "label", "subject"))
-    oof = runs.predictions_table(ids, -1, labels, subjects, probs_NK)
-    singles = [runs.oof_metrics(table, first.labels)["macro_f1"] for table in tables]
-    return Ensemble(members, oof, runs.oof_metrics(oof, first.labels), max(singles))
+    oof = runs.predictions_table(ids, -1, labels, subjects, probs)
+    score = first.recipe.score
+    singles = [runs.oof_metrics(table, first)[score] for table in tables]
+    best = min(singles) if score == "wer" else max(singles)
+    return Ensemble(members, oof, runs.oof_metrics(oof, first), best)

@@ -39,13 +39,13 @@ class EnsembleModel(nn.Module):
         self.models = nn.ModuleList(model for group in groups for model in group)  # so that torch knows their weights
 
     def forward(self, *flat: Tensor) -> Tensor:
-        """Inputs in the order of `input_names` to probabilities (B, K)."""
+        """Inputs in the order of `input_names` to probabilities (B, K), or (B, T, K) of frames for sentences."""
         inputs = from_flat(tuple(self.shapes), flat)
         total = torch.zeros(())
         for group, weight in zip(self.groups, self.weights, strict=True):
             sequences = compute_features(inputs, group[0].frontend)
             for model in group:
-                total = total + model.classify(sequences).softmax(1) * (weight / len(group))
+                total = total + model.classify(sequences).softmax(-1) * (weight / len(group))
         return total
 
 
@@ -119,26 +119,35 @@ def check_graph(graph: bytes, model: EnsembleModel) -> dict[str, float]:
     worst = {"torch": 0.0, "padding": 0.0, "batch": 0.0}
     for batch, frames in _TRIALS:
         inputs = random_inputs(model.shapes, batch, frames, rng)
-        probs_BK = run_graph(session, inputs)
-        if not np.isfinite(probs_BK).all() or np.abs(probs_BK.sum(1) - 1).max() > TOLERANCE:
+        probs = run_graph(session, inputs)
+        if not np.isfinite(probs).all() or np.abs(probs.sum(-1) - 1).max() > TOLERANCE:
             raise UserError(
                 f"the exported graph gives no probabilities for {batch} clips of {frames} frames; do not serve it"
             )
         with torch.no_grad():
-            expected_BK = model(*inputs.flat()).numpy()
+            expected = model(*inputs.flat()).numpy()
         one = from_flat(tuple(model.shapes), [tensor[:1] for tensor in inputs.flat()])
-        differences = {
-            "torch": probs_BK - expected_BK,
-            "padding": run_graph(session, _padded(inputs, 13)) - probs_BK,
-            "batch": run_graph(session, one) - probs_BK[:1],
+        others = {
+            "torch": expected,
+            "padding": run_graph(session, _padded(inputs, 13)),
+            "batch": run_graph(session, one),
         }
-        for name, difference in differences.items():
+        for name, other in others.items():
+            difference = _within(other, inputs.lengths, probs) - _within(probs[: len(other)], inputs.lengths, probs)
             worst[name] = max(worst[name], float(np.abs(difference).max()))
     return worst
 
 
+def _within(probs: np.ndarray, lengths_B: Tensor, like: np.ndarray) -> np.ndarray:
+    """Of sentences only the frames before each clip's end: what stands in the others means nothing."""
+    if probs.ndim == 2:
+        return probs
+    beyond_BT = np.arange(like.shape[1]) >= lengths_B[: len(probs)].numpy()[:, None]
+    return np.where(beyond_BT[:, :, None], 0.0, probs[:, : like.shape[1]])
+
+
 def run_graph(session: onnxruntime.InferenceSession, inputs: Inputs) -> np.ndarray:
-    """Probabilities (B, K)."""
+    """Probabilities (B, K), or (B, T, K) for sentences."""
     names = input_names(tuple(inputs.parts))
     probs: np.ndarray = session.run(["probs"], {name: t.numpy() for name, t in zip(names, inputs.flat(), strict=True)})[
         0

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from sigflow.decoding import BLANK, ctc_greedy
+
 
 def confusion(true_N: np.ndarray, predicted_N: np.ndarray, num_classes: int) -> np.ndarray:
     """Counts (K, K), row: true class, column: predicted."""
@@ -57,6 +59,53 @@ def classification(
         },
         "confusion": counts.tolist(),
     }
+
+
+def transcription(
+    probs: Sequence[np.ndarray],
+    true: Sequence[Sequence[int]],
+    labels: Sequence[str],
+    subjects: Sequence[str | None],
+) -> dict[str, Any]:
+    """Of sentences decoded greedily: WER, whole sentences right, per subject, the share of blanks, as plain JSON."""
+    given = [ctc_greedy(frames_NK) for frames_NK in probs]
+    names = ["unknown" if subject is None else subject for subject in subjects]
+    right = [mine == list(theirs) for mine, theirs in zip(given, true, strict=True)]
+    per_subject = {}
+    for name in sorted(set(names)):
+        rows = [i for i, other in enumerate(names) if other == name]
+        wer = word_error_rate([true[i] for i in rows], [given[i] for i in rows])
+        per_subject[name] = {"accuracy": max(0.0, 1 - wer), "wer": wer, "clips": len(rows)}
+    return {
+        "clips": len(given),
+        "wer": word_error_rate(true, given),
+        "accuracy": float(np.mean(right)),
+        "blank_ratio": blank_ratio(probs),
+        "distinct_predicted": len({gloss for sentence in given for gloss in sentence}),
+        "glosses": len(labels) - 1,
+        "per_subject": per_subject,
+    }
+
+
+def word_error_rate(true: Sequence[Sequence[int]], given: Sequence[Sequence[int]]) -> float:
+    """Substitutions, insertions and deletions over the number of true glosses, pooled over all sentences."""
+    errors = sum(edit_distance(theirs, mine) for theirs, mine in zip(true, given, strict=True))
+    return errors / max(sum(map(len, true)), 1)
+
+
+def edit_distance(true: Sequence[int], given: Sequence[int]) -> int:
+    """Least number of substitutions, insertions and deletions (Levenshtein 1966)."""
+    row = list(range(len(given) + 1))
+    for i, theirs in enumerate(true, 1):
+        before, row[0] = row[0], i
+        for j, mine in enumerate(given, 1):
+            before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (theirs != mine))
+    return row[-1]
+
+
+def blank_ratio(probs: Sequence[np.ndarray]) -> float:
+    """Share of frames whose likeliest class is the blank; near 1: the model says nothing at all."""
+    return float(np.concatenate([frames_NK.argmax(1) == BLANK for frames_NK in probs]).mean())
 
 
 def worst_subject(metrics: dict[str, Any]) -> dict[str, Any]:

@@ -44,11 +44,16 @@ class Predictor:
         self._names = {value.name for value in self._session.get_inputs()}
         self.shapes = manifest_shapes(bundle.manifest)
 
-    def predict(self, clips: Sequence[ClipInput]) -> np.ndarray:
-        """Probabilities (B, K), classes in the order of `manifest.labels`. Padding never changes them."""
+    def predict(self, clips: Sequence[ClipInput]) -> list[np.ndarray]:
+        """Each clip's probabilities (K,), classes in the order of `manifest.labels`; of sentences its frames' (T, K).
+
+        Padding and company never change them.
+        """
         feed = batch_inputs(clips, self.shapes)
         probs: np.ndarray = self._session.run(["probs"], {name: feed[name] for name in self._names})[0]
-        return probs
+        if self.manifest.task == "classification":
+            return list(probs)
+        return [frames_TK[: len(clip.time_s)] for frames_TK, clip in zip(probs, clips, strict=True)]
 
 
 def manifest_shapes(manifest: Manifest) -> dict[str, tuple[int, ...]]:

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from sigflow.config import Config
 from sigflow.errors import UserError
-from sigflow.metrics import classification, worst_subject
+from sigflow.metrics import classification, transcription, worst_subject
 from sigflow.recipes.recipe import Recipe
 from sigflow.storage import Location
 
@@ -122,16 +122,19 @@ def predictions_table(
     fold: int,
     labels: Sequence[str],
     subjects: Sequence[str | None],
-    probs_NK: np.ndarray,
+    probs: Sequence[np.ndarray],
 ) -> pa.Table:
-    """Predictions of clips that the model has not seen."""
+    """Predictions of clips that the model has not seen; a sentence's label is its glosses, separated by spaces.
+
+    `probs`: (K,) per clip, or (T, K) for its frames, stored row after row.
+    """
     return pa.table(
         {
             "clip_id": clip_ids,
             "fold": pa.array([fold] * len(clip_ids), pa.int32()),
             "label": labels,
             "subject": pa.array(subjects, pa.string()),
-            "probs": pa.array(list(probs_NK.astype(np.float32)), pa.list_(pa.float32())),
+            "probs": pa.array([clip.astype(np.float32).reshape(-1) for clip in probs], pa.list_(pa.float32())),
         }
     )
 
@@ -142,19 +145,24 @@ def finish_run(place: Location, run: Run) -> dict[str, Any]:
     summaries = [read_fold_summary(place, k) for k in range(run.num_folds)]
     (place / "oof.parquet").write_parquet(oof)
     (place / "history.csv").write_text(_history_csv(summaries))
-    metrics = oof_metrics(oof, run.labels)
-    scores = [summary["metrics"]["macro_f1"] for summary in summaries]
+    metrics = oof_metrics(oof, run)
+    name = run.recipe.score
+    scores = [summary["metrics"][name] for summary in summaries]
     worst = worst_subject(metrics)
-    reached = {"macro_f1": metrics["macro_f1"], "worst_subject_accuracy": worst["accuracy"]}
+    reached = metrics | {"worst_subject_accuracy": worst["accuracy"]}
     metrics |= {
-        "macro_f1_mean": float(np.mean(scores)),
-        "macro_f1_std": float(np.std(scores)),
-        "macro_f1_folds": scores,
+        f"{name}_mean": float(np.mean(scores)),
+        f"{name}_std": float(np.std(scores)),
+        f"{name}_folds": scores,
         "worst_subject": worst,
         "subject_independent": run.subject_independent,
         "gates": {
-            name: {"target": target, "value": reached[name], "passed": reached[name] >= target}
-            for name, target in run.recipe.gates.model_dump(exclude_none=True).items()
+            gate: {
+                "target": target,
+                "value": reached[gate],
+                "passed": reached[gate] <= target if gate == "wer" else reached[gate] >= target,
+            }
+            for gate, target in run.recipe.gates.model_dump(exclude_none=True).items()
         },
     }
     (place / "metrics.json").write_text(json.dumps(metrics, indent=1))
@@ -172,17 +180,27 @@ def read_oof(place: Location) -> pa.Table:
     return (place / "oof.parquet").read_parquet()
 
 
-def oof_metrics(oof: pa.Table, labels: Sequence[str]) -> dict[str, Any]:
+def oof_metrics(oof: pa.Table, run: Run) -> dict[str, Any]:
     """Metrics once over all pooled out-of-fold predictions."""
-    index = {label: k for k, label in enumerate(labels)}
+    index = {label: k for k, label in enumerate(run.labels)}
+    probs, subjects = oof_probs(oof, run), oof["subject"].to_pylist()
+    if run.recipe.sentences:
+        true = [[index.get(name, -1) for name in sentence.split(" ")] for sentence in oof["label"].to_pylist()]
+        return transcription(probs, true, run.labels, subjects)
     true_N = np.array([index[label] for label in oof["label"].to_pylist()])
-    return classification(np.array(oof["probs"].to_pylist()), true_N, labels, oof["subject"].to_pylist())
+    return classification(np.array(probs), true_N, run.labels, subjects)
+
+
+def oof_probs(oof: pa.Table, run: Run) -> list[np.ndarray]:
+    """Of each clip: (K,), or (T, K) of its frames where sentences are recognised."""
+    shape = (-1, len(run.labels)) if run.recipe.sentences else (-1,)
+    return [np.array(probs, np.float32).reshape(shape) for probs in oof["probs"].to_pylist()]
 
 
 def _history_csv(summaries: Sequence[dict[str, Any]]) -> str:
     text = io.StringIO()
     rows = [{"fold": summary["fold"], **epoch} for summary in summaries for epoch in summary["history"]]
-    writer = csv.DictWriter(text, list(rows[0]))
+    writer = csv.DictWriter(text, list(dict.fromkeys(name for row in rows for name in row)))
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()

@@ -1,11 +1,12 @@
 """Fit one fold: plain PyTorch, no Ray.
 
-Shape suffixes: N clips of a part, T frames after resampling, F features, K classes.
+Shape suffixes: N clips of a part, T frames after resampling, F features, K classes, G glosses.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -14,12 +15,16 @@ from torch import Tensor, nn
 from sigflow.data.augment import Augmentation, augment, mix
 from sigflow.data.clips import Clips
 from sigflow.data.folds import Fold
+from sigflow.data.targets import Targets, make_targets, words
+from sigflow.decoding import ctc_greedy
 from sigflow.errors import UserError
 from sigflow.features.frontend import Sequences, compute_features
-from sigflow.losses import cross_entropy
-from sigflow.metrics import classification, macro_f1
+from sigflow.losses import Ctc, classification_loss, ctc_loss
+from sigflow.metrics import blank_ratio, classification, macro_f1, transcription, word_error_rate
+from sigflow.models.portfolio import Portfolio, mixture_weights
 from sigflow.models.recogniser import Recogniser
-from sigflow.optim import make_optimiser
+from sigflow.models.rocket import RocketModel
+from sigflow.optim import LearningRate, averaged, make_optimiser
 from sigflow.recipes.recipe import Recipe
 
 Epoch = dict[str, int | float]
@@ -28,14 +33,36 @@ _EVAL_BATCH = 256
 
 @dataclass(frozen=True)
 class FoldResult:
-    """The best epoch's weights, what every epoch was like, and what the weights say of the test part."""
+    """The best epoch's weights, what every epoch was like, and what the weights say of the test part.
+
+    `test_probs`: one array per clip, (K,), or (T, K) of its frames where sentences are recognised.
+    """
 
     fold: int
     weights: dict[str, Tensor]
     history: list[Epoch]
     best_epoch: int
-    test_probs_NK: np.ndarray
+    test_probs: list[np.ndarray]
     metrics: dict[str, Any]  # of the test part
+
+
+class _Part(NamedTuple):
+    sequences: Sequences
+    targets: Targets
+
+
+@dataclass(frozen=True)
+class _Fitting:
+    """What all steps of one fold share."""
+
+    recipe: Recipe
+    clips: Clips
+    labels: Sequence[str]
+    fold: Fold
+    targets: Targets
+    report: Callable[[Epoch], None]
+    device: torch.device
+    generator: torch.Generator
 
 
 def fit(
@@ -52,12 +79,15 @@ def fit(
     The same recipe, clips, fold and machine give the same result; the caller's random state is left alone.
 
     Raises:
-        UserError: the loss is no number any more.
+        UserError: the loss is no number any more, or the clips are not labelled for this recipe.
     """
     device = device or torch.device("cpu")
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(recipe.train.seed * 1009 + fold.number)
-        return _fit(recipe, clips, labels, fold, device, report)
+        seed = recipe.train.seed * 1009 + fold.number
+        torch.manual_seed(seed)
+        targets = make_targets(words(clips, sentences=recipe.sentences), labels).to(device)
+        generator = torch.Generator().manual_seed(seed)
+        return _fit(_Fitting(recipe, clips.to(device), labels, fold, targets, report, device, generator))
 
 
 def build(recipe: Recipe, num_classes: int) -> Recogniser:
@@ -65,64 +95,90 @@ def build(recipe: Recipe, num_classes: int) -> Recogniser:
     return Recogniser(recipe.frontend, recipe.model, num_classes)
 
 
-def _fit(
-    recipe: Recipe,
-    clips: Clips,
-    labels: Sequence[str],
-    fold: Fold,
-    device: torch.device,
-    report: Callable[[Epoch], None],
-) -> FoldResult:
-    class_index = {label: k for k, label in enumerate(labels)}
-    # A label that only the holdout has is no class; no fold holds its clips.
-    target_S = torch.tensor([class_index.get(str(label), -1) for label in clips.column("label")], device=device)
-    clips = clips.to(device)
-    train, stop, test = (_features(recipe, clips, rows) for rows in (fold.train, fold.stop, fold.test))
-    train_y, stop_y = target_S[fold.train], target_S[fold.stop]
-    weight_K = _class_weights(train_y, len(labels)) if recipe.loss.class_weights else None
-
-    model = build(recipe, len(labels)).to(device)
-    model.scaler.fit(train.values)
-    optimiser = make_optimiser(model, recipe.optim)
-    generator = torch.Generator().manual_seed(torch.initial_seed())
+def _fit(fitting: _Fitting) -> FoldResult:
+    recipe, fold = fitting.recipe, fitting.fold
+    train, stop, test = (_part(fitting, rows) for rows in (fold.train, fold.stop, fold.test))
+    model = build(recipe, len(fitting.labels)).to(fitting.device)
+    model.scaler.fit(train.sequences.values)
     history: list[Epoch] = []
+    best_epoch = 0
+    if isinstance(model.model, Portfolio):
+        for number, member in enumerate(model.model.members):
+            best_epoch = _fit_model(fitting, model.only(member), train, stop, history, {"member": number})
+        members = [_logits(model.only(member), stop.sequences).softmax(-1) for member in model.model.members]
+        right = stop.targets.glosses[:, 0]
+        model.model.weights.copy_(mixture_weights(torch.stack([_of_class(probs, right) for probs in members])))
+    else:
+        best_epoch = _fit_model(fitting, model, train, stop, history, {})
+    probs = _logits(model, test.sequences).softmax(-1).float().cpu().numpy()
+    return FoldResult(
+        fold.number, _weights(model), history, best_epoch,
+        _unpadded(probs, test.sequences.lengths, recipe),
+        _test_metrics(fitting, probs, test),
+    )  # fmt: skip
+
+
+def _fit_model(
+    fitting: _Fitting, model: Recogniser, train: _Part, stop: _Part, history: list[Epoch], extra: Epoch
+) -> int:
+    """Train `model` in place, up to its best epoch, which is given."""
+    recipe = fitting.recipe
+    if isinstance(model.model, RocketModel):  # solved, not descended to
+        x_NTF, lengths_N, _ = model.prepare(train.sequences)
+        model.model.fit(x_NTF, lengths_N, train.targets.glosses[:, 0])
+        solved = {"epoch": 1, **extra} | _evaluate(model, train, recipe) | _prefixed(_evaluate(model, stop, recipe))
+        history.append(solved)
+        fitting.report(solved)
+        return 1
+    optimiser = make_optimiser(model, recipe.optim)
+    steps = -(-len(train.targets.lengths) // recipe.train.batch_size)
+    rate = LearningRate(optimiser, recipe.optim, steps_per_epoch=steps, epochs=recipe.train.epochs)
+    average = averaged(model, recipe.optim.ema_decay)
+    weight_K = _class_weights(train.targets, len(fitting.labels)) if recipe.loss_weights else None
     best, best_score, best_epoch = _weights(model), -np.inf, 0
     for number in range(1, recipe.train.epochs + 1):
         if recipe.augmentation != Augmentation():
-            train = _features(recipe, clips, fold.train, generator)
-        epoch = _train_epoch(model, optimiser, recipe, train, train_y, weight_K, generator)
-        epoch |= {f"stop_{name}": value for name, value in _evaluate(model, stop, stop_y).items()}
-        epoch = {"epoch": number, **epoch}
+            train = _part(fitting, fitting.fold.train, fitting.generator)
+        epoch: Epoch = {"epoch": number, **extra}
+        epoch |= _train_epoch(fitting, model, train, weight_K, optimiser, rate, average)
+        judged = model
+        if average is not None:
+            judged = cast(Recogniser, average.module)
+            for mine, its in zip(judged.buffers(), model.buffers(), strict=True):
+                mine.copy_(its)
+        epoch |= _prefixed(_evaluate(judged, stop, recipe))
         if not np.isfinite(epoch["loss"]) or not np.isfinite(epoch["stop_loss"]):
-            raise UserError(f"fold {fold.number} diverged in epoch {number}: the loss is not finite; lower optim.lr")
+            raise UserError(
+                f"fold {fitting.fold.number} diverged in epoch {number}: the loss is not finite; lower optim.lr"
+            )
+        rate.epoch_ended(epoch["stop_loss"])
         history.append(epoch)
-        report(epoch)
-        score = epoch["stop_macro_f1"] if recipe.train.stop_on == "macro_f1" else -epoch["stop_loss"]
+        fitting.report(epoch)
+        sign = -1 if recipe.train.stop_on in ("loss", "wer") else 1
+        score = sign * epoch[f"stop_{recipe.train.stop_on}"]
         if score > best_score + recipe.train.min_delta:
-            best, best_score, best_epoch = _weights(model), score, number
+            best, best_score, best_epoch = _weights(judged), score, number
         elif number - best_epoch >= recipe.train.patience:
             break
     model.load_state_dict(best)
-    probs_NK = _logits(model, test).softmax(1).cpu().numpy()
-    subjects = clips.column("subject")
-    metrics = classification(probs_NK, target_S[fold.test].cpu().numpy(), labels, [subjects[i] for i in fold.test])
-    return FoldResult(fold.number, best, history, best_epoch, probs_NK, metrics)
+    return best_epoch
 
 
-def _features(recipe: Recipe, clips: Clips, rows: np.ndarray, generator: torch.Generator | None = None) -> Sequences:
+def _part(fitting: _Fitting, rows: np.ndarray, generator: torch.Generator | None = None) -> _Part:
     """Of the clips `rows`, augmented if there is a generator; in large batches, which cost less than a step's own."""
     values, lengths = [], []
     with torch.no_grad():
         for start in range(0, len(rows), _EVAL_BATCH):
-            inputs = clips.batch(rows[start : start + _EVAL_BATCH].tolist())
+            inputs = fitting.clips.batch(rows[start : start + _EVAL_BATCH].tolist())
             if generator is not None:
-                inputs = augment(inputs, recipe.augmentation, generator)
-            sequences = compute_features(inputs, recipe.frontend)
+                inputs = augment(inputs, fitting.recipe.augmentation, generator)
+            sequences = compute_features(inputs, fitting.recipe.frontend)
             values.append(sequences.values)
             lengths.append(sequences.lengths)
     longest = max(part.shape[1] for part in values)
     padded = [nn.functional.pad(part, (0, 0, 0, longest - part.shape[1]), value=torch.nan) for part in values]
-    return Sequences(torch.cat(padded), torch.cat(lengths))
+    index = torch.from_numpy(rows).to(fitting.device)
+    return _Part(Sequences(torch.cat(padded), torch.cat(lengths)), fitting.targets.take(index))
 
 
 def _take(sequences: Sequences, rows: Tensor) -> Sequences:
@@ -132,60 +188,131 @@ def _take(sequences: Sequences, rows: Tensor) -> Sequences:
 
 
 def _train_epoch(
+    fitting: _Fitting,
     model: Recogniser,
-    optimiser: torch.optim.Optimizer,
-    recipe: Recipe,
-    train: Sequences,
-    target_N: Tensor,
+    train: _Part,
     weight_K: Tensor | None,
-    generator: torch.Generator,
+    optimiser: torch.optim.Optimizer,
+    rate: LearningRate,
+    average: torch.optim.swa_utils.AveragedModel | None,
 ) -> Epoch:
+    recipe = fitting.recipe
     model.train()
-    order_N = torch.randperm(len(target_N)).to(target_N.device)  # drawn on the CPU: the same order on every device
-    target_NK = nn.functional.one_hot(target_N, model.num_classes).to(train.values.dtype)
+    order_N = torch.randperm(len(train.targets.lengths))  # drawn on the CPU: the same order on every device
     loss_sum, right, norms = 0.0, 0, []
-    for rows in order_N.split(recipe.train.batch_size):
-        sequences, target_BK = _take(train, rows), target_NK[rows]
-        mixed_BNF, target_BK = mix(sequences.values, target_BK, recipe.mixing, generator)
-        logits_BK = model.classify(sequences._replace(values=mixed_BNF))
-        loss_B = cross_entropy(logits_BK, target_BK, recipe.loss, weight_K)
+    for rows in order_N.to(fitting.device).split(recipe.train.batch_size):
+        sequences, targets = _take(train.sequences, rows), train.targets.take(rows)
+        with _precision(recipe, fitting.device):
+            loss_B, right_B = _loss(fitting, model, sequences, targets, weight_K)
         optimiser.zero_grad(set_to_none=True)
         loss_B.mean().backward()
         norms.append(torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.optim.clip_norm))
+        rate.step()
         optimiser.step()
+        if average is not None:
+            average.update_parameters(model)
         loss_sum += float(loss_B.detach().sum())
-        right += int((logits_BK.argmax(1) == target_BK.argmax(1)).sum())
-    return {
-        "loss": loss_sum / len(target_N),
-        "accuracy": right / len(target_N),
-        "grad_norm": float(torch.stack(norms).max()),
-    }
+        right += int(right_B.sum())
+    count = len(order_N)
+    return {"loss": loss_sum / count, "accuracy": right / count, "grad_norm": float(torch.stack(norms).max())}
 
 
-def _evaluate(model: Recogniser, sequences: Sequences, target_N: Tensor) -> Epoch:
-    logits_NK = _logits(model, sequences)
-    predicted_N = logits_NK.argmax(1)
+def _loss(
+    fitting: _Fitting, model: Recogniser, sequences: Sequences, targets: Targets, weight_K: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Loss of each clip, and whether it is recognised (a sentence: in full)."""
+    recipe = fitting.recipe
+    match recipe.loss:
+        case Ctc():
+            logits_BTK = model.classify(sequences).float()
+            loss_B = ctc_loss(logits_BTK, sequences.lengths, targets.glosses, targets.lengths, recipe.loss)
+            given = _decoded(logits_BTK.detach(), sequences.lengths)
+            right = [mine == true for mine, true in zip(given, targets.sentences(), strict=True)]
+            return loss_B, torch.tensor(right)
+        case loss:
+            target_BK = nn.functional.one_hot(targets.glosses[:, 0], len(fitting.labels)).to(sequences.values.dtype)
+            mixed_BTF, target_BK = mix(sequences.values, target_BK, recipe.mixing, fitting.generator)
+            logits_BK = model.classify(sequences._replace(values=mixed_BTF)).float()
+            right_B = logits_BK.detach().argmax(1) == target_BK.argmax(1)
+            return classification_loss(logits_BK, target_BK, loss, weight_K), right_B
+
+
+def _precision(recipe: Recipe, device: torch.device) -> AbstractContextManager[Any]:
+    if recipe.optim.mixed_precision and device.type == "cuda":
+        return torch.autocast("cuda", torch.bfloat16)
+    return nullcontext()
+
+
+def _evaluate(model: Recogniser, part: _Part, recipe: Recipe) -> Epoch:
+    """Plain loss (no weights, no smoothing) and what is recognised."""
+    logits = _logits(model, part.sequences)
+    targets = part.targets
+    if recipe.sentences:
+        given, true = _decoded(logits, part.sequences.lengths), targets.sentences()
+        loss_N = ctc_loss(logits, part.sequences.lengths, targets.glosses, targets.lengths, Ctc())
+        return {
+            "loss": float(loss_N.mean()),
+            "accuracy": sum(mine == theirs for mine, theirs in zip(given, true, strict=True)) / len(true),
+            "wer": word_error_rate(true, given),
+            "blank_ratio": blank_ratio(_unpadded(logits.cpu().numpy(), part.sequences.lengths, recipe)),
+            "distinct_predicted": float(len({gloss for sentence in given for gloss in sentence})),
+        }
+    target_N, predicted_N = targets.glosses[:, 0], logits.argmax(1)
     return {
-        "loss": float(nn.functional.cross_entropy(logits_NK, target_N)),
+        "loss": float(nn.functional.cross_entropy(logits, target_N)),
         "accuracy": float((predicted_N == target_N).float().mean()),
-        "macro_f1": macro_f1(target_N.cpu().numpy(), predicted_N.cpu().numpy(), logits_NK.shape[1]),
+        "macro_f1": macro_f1(target_N.cpu().numpy(), predicted_N.cpu().numpy(), logits.shape[1]),
         "distinct_predicted": float(len(predicted_N.unique())),
     }
 
 
+def _test_metrics(fitting: _Fitting, probs: np.ndarray, test: _Part) -> dict[str, Any]:
+    subjects = fitting.clips.column("subject")
+    names = [subjects[i] for i in fitting.fold.test]
+    if fitting.recipe.sentences:
+        frames = _unpadded(probs, test.sequences.lengths, fitting.recipe)
+        return transcription(frames, test.targets.sentences(), fitting.labels, names)
+    return classification(probs, test.targets.glosses[:, 0].cpu().numpy(), fitting.labels, names)
+
+
 @torch.no_grad()
 def _logits(model: Recogniser, sequences: Sequences) -> Tensor:
+    """(N, K), or (N, T, K) padded with 0."""
     model.eval()
     rows_N = torch.arange(len(sequences.lengths), device=sequences.lengths.device)
-    return torch.cat([model.classify(_take(sequences, rows)) for rows in rows_N.split(_EVAL_BATCH)])
+    parts = [model.classify(_take(sequences, rows)) for rows in rows_N.split(_EVAL_BATCH)]
+    if parts[0].ndim == 3:
+        longest = max(part.shape[1] for part in parts)
+        parts = [nn.functional.pad(part, (0, 0, 0, longest - part.shape[1])) for part in parts]
+    return torch.cat(parts)
 
 
-def _weights(model: Recogniser) -> dict[str, Tensor]:
+def _decoded(logits_BTK: Tensor, lengths_B: Tensor) -> list[list[int]]:
+    logits = logits_BTK.cpu().numpy()
+    return [ctc_greedy(frames[:length]) for frames, length in zip(logits, lengths_B.tolist(), strict=True)]
+
+
+def _unpadded(probs: np.ndarray, lengths_N: Tensor, recipe: Recipe) -> list[np.ndarray]:
+    if not recipe.sentences:
+        return list(probs)
+    return [frames[:length] for frames, length in zip(probs, lengths_N.tolist(), strict=True)]
+
+
+def _prefixed(epoch: Epoch) -> Epoch:
+    return {f"stop_{name}": value for name, value in epoch.items()}
+
+
+def _of_class(probs_NK: Tensor, class_N: Tensor) -> Tensor:
+    return probs_NK.gather(1, class_N[:, None])[:, 0]
+
+
+def _weights(model: nn.Module) -> dict[str, Tensor]:
     return {name: tensor.detach().clone().cpu() for name, tensor in model.state_dict().items()}
 
 
-def _class_weights(target_N: Tensor, num_classes: int) -> Tensor:
+def _class_weights(targets: Targets, num_classes: int) -> Tensor:
     """n / (classes * count) at each class's own index; a class without clips gets 0."""
-    count_K = torch.bincount(target_N, minlength=num_classes)
-    weight_K = len(target_N) / (num_classes * count_K.clamp(min=1))
+    classes_N = targets.glosses[:, 0]
+    count_K = torch.bincount(classes_N, minlength=num_classes)
+    weight_K = len(classes_N) / (num_classes * count_K.clamp(min=1))
     return torch.where(count_K > 0, weight_K, torch.zeros_like(weight_K))

@@ -133,7 +133,7 @@ def train_run(place: Location, data: Location, recipe: Recipe, *, spec: str = "3
         runs.write_fold(
             place, run.key, fold.number,
             weights=result.weights,
-            test=runs.predictions_table(ids_N, fold.number, names_N, subjects_N, result.test_probs_NK),
+            test=runs.predictions_table(ids_N, fold.number, names_N, subjects_N, result.test_probs),
             summary={"best_epoch": result.best_epoch, "metrics": result.metrics, "history": result.history},
         )  # fmt: skip
     runs.finish_run(place, run)

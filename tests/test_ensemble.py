@@ -30,7 +30,7 @@ def other_run(trained_run: Location, tmp_path: Path) -> Location:
 
 def with_probs(place: Location, oof: pa.Table, probs: np.ndarray, order: range) -> None:
     ids, labels, subjects = (oof[name].to_pylist() for name in ("clip_id", "label", "subject"))
-    table = runs.predictions_table(ids, 0, labels, subjects, probs)
+    table = runs.predictions_table(ids, 0, labels, subjects, list(probs))
     (place / "oof.parquet").write_parquet(table.take(list(order)))
 
 
@@ -44,7 +44,11 @@ def test_one_run_alone_keeps_its_own_predictions_and_score(trained_run: Location
     assert (member.place, member.weight) == (trained_run, 1.0)
     oof = runs.read_oof(trained_run).sort_by("clip_id")
     assert ensemble.oof["probs"].to_pylist() == oof["probs"].to_pylist()
-    assert ensemble.metrics["macro_f1"] == ensemble.best_single == runs.oof_metrics(oof, ensemble.labels)["macro_f1"]
+    assert (
+        ensemble.metrics["macro_f1"]
+        == ensemble.best_single
+        == runs.oof_metrics(oof, ensemble.members[0].run)["macro_f1"]
+    )
 
 
 def test_members_vote_with_equal_weight_clip_by_clip(trained_run: Location, other_run: Location) -> None:
@@ -56,9 +60,11 @@ def test_members_vote_with_equal_weight_clip_by_clip(trained_run: Location, othe
         expected = (votes[0][row["clip_id"]] + votes[1][row["clip_id"]]) / 2
         assert np.allclose(row["probs"], expected, atol=1e-6)
         assert row["label"] == row["clip_id"].split("/")[1]
-    singles = [runs.oof_metrics(runs.read_oof(p), ensemble.labels)["macro_f1"] for p in (trained_run, other_run)]
+    singles = [
+        runs.oof_metrics(runs.read_oof(p), ensemble.members[0].run)["macro_f1"] for p in (trained_run, other_run)
+    ]
     assert ensemble.best_single == max(singles)
-    assert ensemble.metrics["macro_f1"] == runs.oof_metrics(ensemble.oof, ensemble.labels)["macro_f1"]
+    assert ensemble.metrics["macro_f1"] == runs.oof_metrics(ensemble.oof, ensemble.members[0].run)["macro_f1"]
 
 
 @pytest.mark.parametrize(

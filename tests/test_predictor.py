@@ -58,7 +58,7 @@ def test_answers_are_those_of_the_trained_models(
 
 
 def test_gestures_are_recognised(predictor: Predictor, inputs: list[ClipInput], clips: Clips) -> None:
-    named = [predictor.manifest.labels[k] for k in predictor.predict(inputs).argmax(1)]
+    named = [predictor.manifest.labels[k] for k in np.argmax(predictor.predict(inputs), 1)]
     assert np.mean([name == label for name, label in zip(named, clips.column("label"), strict=True)]) > 0.8
 
 
@@ -87,7 +87,7 @@ def test_a_part_that_is_left_out_is_a_part_that_was_not_seen(predictor: Predicto
 
 
 def test_a_clip_without_hands_gets_finite_probabilities(predictor: Predictor) -> None:
-    probs = predictor.predict([ClipInput({}, np.arange(3, dtype=np.float32), 1.0)])
+    (probs,) = predictor.predict([ClipInput({}, np.arange(3, dtype=np.float32), 1.0)])
     assert np.isfinite(probs).all()
     assert probs.sum() == pytest.approx(1.0, abs=1e-5)
 

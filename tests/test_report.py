@@ -14,7 +14,7 @@ from sigflow.landmarks.assets import model_path
 from sigflow.landmarks.detector import DetectorOptions
 from sigflow.landmarks.extraction import Extracted, extract_clip, landmark_table
 from sigflow.landmarks.synthetic import SUBJECTS, render_clip, write_video
-from sigflow.report import confusion_matrix, contact_sheet, loss_curves
+from sigflow.report import Curves, Panel, clip_title, confusion_matrix, contact_sheet, feature_chart, loss_curves
 
 ADA = SUBJECTS[0]
 ORANGE, BLUE = "#ff7f2a", "#1f9bff"  # the right hand's lines and the left's
@@ -82,6 +82,53 @@ def test_a_contact_sheet_shows_the_frames_of_a_segment(video: Path, models: Mapp
 
 def test_a_clip_shorter_than_the_sheet_is_drawn_all_the_same(video: Path, models: Mapping[str, Path]) -> None:
     assert share(pixels(contact_sheet(table(video, models, DetectorOptions(), end_s=0.05))), ORANGE) > 0
+
+
+def curves(missing: slice) -> Curves:
+    values_TF = np.tile(np.linspace(0, 1, 40)[:, None], (1, 2))
+    values_TF[missing] = np.nan
+    return Curves("wave · ada", np.arange(40) / 25, values_TF)
+
+
+PANELS = ((Panel("rising", {"first": 0, "second": 1}), Panel("alone", {"second": 1})),)
+
+
+def test_frames_that_are_missing_leave_a_gap_in_the_curves() -> None:
+    """A line across the gap would hide what the detector lost."""
+    whole, gap, nothing = (
+        share(pixels(feature_chart([curves(missing)], PANELS)), "C0")
+        for missing in (slice(0, 0), slice(5, 35), slice(0, 40))
+    )
+    assert whole > 1.5 * gap
+    assert gap > nothing > 0  # the legend
+
+
+def test_each_clip_adds_a_row_of_curves() -> None:
+    one, three = (pixels(feature_chart([curves(slice(5, 9))] * count, PANELS)) for count in (1, 3))
+    assert three.shape[0] == pytest.approx(3 * one.shape[0], abs=3)
+    assert three.shape[1] == one.shape[1]
+
+
+def test_curves_of_a_clip_of_one_frame_are_drawn_all_the_same() -> None:
+    assert pixels(feature_chart([Curves("", np.zeros(1), np.ones((1, 2)))], PANELS)).size
+
+
+def test_values_that_grow_downwards_are_drawn_so() -> None:
+    """A chin above the lips would be read as a mistake of the detector."""
+    up, down = (
+        pixels(feature_chart([curves(slice(0, 0))], [[PANELS[0][1]._replace(down=down)]])) for down in (False, True)
+    )
+    blue = np.abs(np.stack([up, down]) - np.array(colors.to_rgb("C0"))).max(-1) < 0.06
+    right_half = blue[:, up.shape[0] // 4 :, up.shape[1] * 3 // 4 :]
+    up_at, down_at = (np.argwhere(part)[:, 0].mean() for part in right_half)
+    assert up_at < down_at
+
+
+def test_a_clip_without_label_and_subject_is_called_by_its_name() -> None:
+    clip = {"clip_id": "a.mp4", "label": None, "subject": None}
+    assert clip_title(clip) == "a.mp4"
+    assert clip_title(clip | {"label": "wave"}) == "wave"
+    assert clip_title(clip | {"label": "wave", "subject": "ada"}) == "wave · ada"
 
 
 def history(folds: int, epochs: int) -> list[dict[str, Any]]:

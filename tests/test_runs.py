@@ -142,8 +142,9 @@ def test_an_unfinished_run_has_no_results(copy: Location) -> None:
         runs.read_oof(copy)
 
 
-def test_predictions_of_unknown_people_are_kept_as_unknown() -> None:
-    table = runs.predictions_table(["x", "y"], 2, ["a", "b"], [None, "bo"], np.array([[0.25, 0.75], [1, 0]]))
+def test_predictions_of_unknown_people_are_kept_as_unknown(trained_run: Location) -> None:
+    table = runs.predictions_table(["x", "y"], 2, ["a", "b"], [None, "bo"], [np.array([0.25, 0.75]), np.array([1, 0])])
     assert table["subject"].to_pylist() == [None, "bo"]
     assert table["probs"].to_pylist() == [[0.25, 0.75], [1.0, 0.0]]
-    assert runs.oof_metrics(table, ["a", "b"])["accuracy"] == 0.0
+    run = runs.read_run(trained_run).model_copy(update={"labels": ("a", "b")})
+    assert runs.oof_metrics(table, run)["accuracy"] == 0.0

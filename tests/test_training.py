@@ -9,6 +9,7 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from sigflow.data.clips import Clips, load_clips
 from sigflow.data.folds import Fold, make_folds
+from sigflow.data.targets import Targets
 from sigflow.errors import UserError
 from sigflow.features.frontend import compute_features
 from sigflow.recipes.catalogue import find_recipe
@@ -66,8 +67,8 @@ def test_it_learns_the_gestures(clips: Clips, labels: list[str], fold: Fold) -> 
     learnt = fit(override(RECIPE, ["train.epochs=40"]), clips, labels, fold)
     assert learnt.history[-1]["loss"] < 0.5 * learnt.history[0]["loss"]
     assert learnt.metrics["accuracy"] >= 0.8
-    assert learnt.test_probs_NK.shape == (len(fold.test), 3)
-    assert np.allclose(learnt.test_probs_NK.sum(1), 1, atol=1e-5)
+    assert np.shape(learnt.test_probs) == (len(fold.test), 3)
+    assert np.allclose(np.sum(learnt.test_probs, 1), 1, atol=1e-5)
 
 
 def test_the_same_seed_gives_the_same_history_weights_and_predictions(
@@ -77,7 +78,7 @@ def test_the_same_seed_gives_the_same_history_weights_and_predictions(
     again = fit(RECIPE, clips, labels, fold)
     assert again.history == result.history
     assert same(again, result)
-    assert np.array_equal(again.test_probs_NK, result.test_probs_NK)
+    assert np.array_equal(again.test_probs, result.test_probs)
 
 
 def test_another_seed_gives_another_model(clips: Clips, labels: list[str], fold: Fold, result: FoldResult) -> None:
@@ -100,7 +101,7 @@ def test_the_tested_people_never_influence_the_weights(
     other = fit(RECIPE, with_noise(clips, fold.test), labels, fold)
     assert same(other, result)
     assert other.history == result.history
-    assert not np.array_equal(other.test_probs_NK, result.test_probs_NK)
+    assert not np.array_equal(other.test_probs, result.test_probs)
 
 
 def test_the_stop_part_picks_the_epoch_but_is_never_trained_on(
@@ -156,8 +157,11 @@ def test_the_scaler_is_fitted_on_the_trained_people_alone(clips: Clips, fold: Fo
 def test_rare_classes_weigh_more_each_at_its_own_index(clips: Clips, labels: list[str], fold: Fold) -> None:
     target = torch.tensor([2, 0, 0, 0, 2, 3])
     expected = compute_class_weight("balanced", classes=np.array([0, 2, 3]), y=target.numpy()) * 3 / 4
-    assert torch.allclose(_class_weights(target, 4)[[0, 2, 3]].double(), torch.from_numpy(expected))
-    assert float(_class_weights(target, 4)[1]) == 0.0
+    assert torch.allclose(
+        _class_weights(Targets(target[:, None], torch.ones_like(target)), 4)[[0, 2, 3]].double(),
+        torch.from_numpy(expected),
+    )
+    assert float(_class_weights(Targets(target[:, None], torch.ones_like(target)), 4)[1]) == 0.0
     lopsided = replace(
         fold, train=fold.train[np.array([str(clips.column("label")[i]) for i in fold.train]) != labels[0]]
     )
@@ -173,4 +177,4 @@ def test_a_label_that_only_the_holdout_makes_is_no_obstacle(clips: Clips, labels
             for name in ("train", "stop", "test")}  # fmt: skip
     assert used == set(labels)
     without = fit(override(RECIPE, ["train.epochs=1"]), clips, labels[:2], Fold(0, **rows))
-    assert without.test_probs_NK.shape == (len(rows["test"]), 2)
+    assert np.shape(without.test_probs) == (len(rows["test"]), 2)

@@ -83,6 +83,16 @@ class Clips:
             parts={part: points.to(device) for part, points in self.parts.items()},
         )  # fmt: skip
 
+    def select(self, rows: Sequence[int]) -> "Clips":
+        """Those clips alone."""
+        spans = [(int(self.offsets[row]), int(self.offsets[row + 1])) for row in rows]
+        frame_S = torch.cat([torch.arange(start, end) for start, end in spans])
+        lengths = torch.tensor([0, *(end - start for start, end in spans)])
+        return Clips(
+            self.table.take(pa.array(rows, pa.int64())), lengths.cumsum(0), self.time_s_S[frame_S],
+            self.aspect_N[torch.tensor(rows)], {part: points[frame_S] for part, points in self.parts.items()},
+        )  # fmt: skip
+
     def batch(self, index: Sequence[int] | Tensor) -> Inputs:
         """Clips `index` padded with NaN to the longest of them."""
         rows = torch.as_tensor(index, device=self.offsets.device)
@@ -114,9 +124,18 @@ def load_clips(data: Location, parts: Iterable[str], *, mixed: bool = False) -> 
     if not files:
         hint = "it does not exist" if not data.exists() else f"it holds no {LANDMARKS_DIR}/*.parquet"
         raise UserError(f"no landmarks in {data}: {hint}; give the --out of jobs/extract.py")
-    columns = set.intersection(*(set(file.schema().names) for file in files))
+    schemas = [file.schema() for file in files]
+    columns = set.intersection(*(set(schema.names) for schema in schemas))
     if lacking := [part for part in wanted if part not in columns]:
-        raise UserError(f"{data} has no {', '.join(lacking)}; extract again with --parts that give them")
+        raise UserError(
+            f"{data} has no {', '.join(lacking)}; extract again with --parts that give them, or choose features that "
+            "do not read them"
+        )
+    for part in wanted:
+        if any(schema.field(part).type != schemas[0].field(part).type for schema in schemas):
+            raise UserError(
+                f"{data} has files with different numbers of {part} channels; import each into its own --out"
+            )
     table = pa.concat_tables([file.read_parquet([*_META, "time_ms", *wanted]) for file in files]).sort_by("clip_id")
     _refuse_doubtful(table, data, mixed)
     time_ms, offsets = decode_frames(table["time_ms"])
@@ -128,10 +147,22 @@ def load_clips(data: Location, parts: Iterable[str], *, mixed: bool = False) -> 
             pc.divide(table["width"].cast(pa.float32()), table["height"]).to_pylist(), dtype=torch.float32
         ),
         parts={
-            part: torch.from_numpy(np.array(decode_frames(table[part])[0])).unflatten(1, INPUT_SHAPES.get(part, (-1,)))
+            part: torch.from_numpy(_every_frame(table[part], offsets)).unflatten(1, INPUT_SHAPES.get(part, (-1,)))
             for part in wanted
         },
     )
+
+
+def _every_frame(column: pa.ChunkedArray, offsets: np.ndarray) -> np.ndarray:
+    """(S, C), as many frames of each clip as `offsets` say; NaN where missing."""
+    values, own_offsets = decode_frames(column)
+    if np.array_equal(own_offsets, offsets):
+        return np.array(values)
+    # A clip whose source lacks the part (.pose files need not all have a face) has no list of frames in this column.
+    counts = np.diff(offsets)
+    frames = np.full((offsets[-1], values.shape[1]), np.nan, np.float32)
+    frames[np.repeat(np.diff(own_offsets) == counts, counts)] = values
+    return frames
 
 
 def _refuse_doubtful(table: pa.Table, data: Location, mixed: bool) -> None:

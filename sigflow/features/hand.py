@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from sigflow.config import Config
-from sigflow.features.geometry import first_seen, isotropic, masked_median, palm_size, seen, take_frames
+from sigflow.features.geometry import first_seen, for_each_point, isotropic, masked_median, palm_size, seen, take_frames
 from sigflow.features.inputs import Inputs
 from sigflow.topology import WRIST
 
@@ -54,23 +54,24 @@ def hand_features(inputs: Inputs, config: HandFeatures) -> Float[Tensor, "B T _F
     x is multiplied by the aspect first, so that a wide video does not flatten the hand. With `mirror`, x of a left hand
     changes its sign after centring. A clip in which no hand appears is all NaN.
     """
-    hands = {part: isotropic(inputs.parts[part], inputs.aspect) for part in config.parts}
+    hands = {part: inputs.parts[part] for part in config.parts}
     match config.side:
         case "moving":
-            is_left_B = _movement(hands["left_hand"]) > _movement(hands["right_hand"])
+            is_left_B = movement(hands["left_hand"], inputs.aspect) > movement(hands["right_hand"], inputs.aspect)
             chosen = [torch.where(is_left_B[:, None, None, None], hands["left_hand"], hands["right_hand"])]
             mirrored = [is_left_B]
         case _:
             chosen = list(hands.values())
             mirrored = [torch.full_like(inputs.lengths, part == "left_hand", dtype=torch.bool) for part in hands]
+    chosen = [isotropic(hand_BTP3, inputs.aspect) for hand_BTP3 in chosen]
     origin_B3, scale_B = _first_wrist(chosen), _median_palm(chosen).clamp(min=1e-4)
     columns = []
     for hand_BTP3, is_left_B in zip(chosen, mirrored, strict=True):
-        centre = hand_BTP3[:, :, WRIST, None] if config.centre == "frame" else origin_B3[:, None, None]
-        shape_BTP3 = (hand_BTP3 - centre) / scale_B[:, None, None, None]
+        centre = hand_BTP3[:, :, WRIST, None] if config.centre == "frame" else for_each_point(origin_B3, 21)
+        factor_B3 = (1 / scale_B)[:, None].expand(-1, 3)
         if config.mirror:
-            shape_BTP3 = torch.where(is_left_B[:, None, None, None], shape_BTP3 * _MIRROR.to(shape_BTP3), shape_BTP3)
-        columns.append(shape_BTP3.flatten(2))
+            factor_B3 = torch.where(is_left_B[:, None], factor_B3 * _MIRROR.to(factor_B3), factor_B3)
+        columns.append(((hand_BTP3 - centre) * for_each_point(factor_B3, 21)).flatten(2))
     return columns[0] if len(columns) == 1 else torch.cat(columns, -1)
 
 
@@ -93,12 +94,12 @@ def _median_palm(hands: list[Tensor]) -> Float[Tensor, " B"]:
     return masked_median(palm_BT, ok_BT, empty=1.0)
 
 
-def _movement(hand_BTP3: Float[Tensor, "B T 21 3"]) -> Float[Tensor, " B"]:
+def movement(hand_BTP3: Float[Tensor, "B T 21 3"], aspect_B: Float[Tensor, " B"]) -> Float[Tensor, " B"]:
     """Path of the landmarks over frames that follow each other, plus a little for each frame in which they are seen."""
     ok_BT = seen(hand_BTP3)
-    plane = hand_BTP3[..., :2]
     # Every frame gets a step, the first one of 0: a slice of T - 1 frames is empty for T = 1, and breaks the graph.
-    before = torch.cat([plane[:, :1], plane[:, :-1]], 1)
-    step_BT = ((plane - before) ** 2).sum(-1).clamp(min=1e-12).sqrt().mean(-1)
+    plane = hand_BTP3[..., 0] * aspect_B[:, None, None], hand_BTP3[..., 1]
+    x_BTP, y_BTP = (axis - torch.cat([axis[:, :1], axis[:, :-1]], 1) for axis in plane)
+    step_BT = (x_BTP.square() + y_BTP.square()).clamp(min=1e-12).sqrt().mean(-1)
     path_B = torch.where(step_BT.isnan(), torch.zeros_like(step_BT), step_BT).sum(1)
     return path_B + 1e-3 * ok_BT.to(path_B.dtype).sum(1)

@@ -23,18 +23,22 @@ Shape suffixes: B batch, T frames, P points, H hands (left, right), N fingers (t
 F features. Frames stand last, because torch is faster on long rows than on many vectors of three.
 """
 
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import torch
 from jaxtyping import Float
+from pydantic import Field
 from torch import Tensor
 
 from sigflow.config import Config
 from sigflow.features.geometry import isotropic, masked_median
+from sigflow.features.hand import movement
 from sigflow.features.inputs import Inputs
 from sigflow.topology import POSE_NAMES, WRIST
 
-_GROUPS = {"flexion": 5, "spread": 4, "orientation": 3, "location": 3, "movement": 3}
+Group: TypeAlias = Literal["flexion", "spread", "orientation", "location", "movement", "place"]
+_GROUPS: dict[Group, int] = {"flexion": 5, "spread": 4, "orientation": 3, "location": 3, "movement": 3, "place": 2}
+_SIM3: tuple[Group, ...] = ("flexion", "spread", "orientation", "location", "movement")
 _BODY = tuple(POSE_NAMES.index(f"{side}_{name}") for name in ("ear", "shoulder", "wrist") for side in ("left", "right"))
 
 
@@ -42,6 +46,8 @@ class PhonologyFeatures(Config):
     """Finger flexion and spread, palm orientation, location and movement of both hands, as 2 x 18 numbers."""
 
     kind: Literal["phonology"] = "phonology"
+    groups: tuple[Group, ...] = Field(default=_SIM3, min_length=1)  # in this order, for each hand
+    first: Literal["left", "dominant"] = "left"  # dominant: the hand that moves more, or the only one
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -51,21 +57,21 @@ class PhonologyFeatures(Config):
     @property
     def size(self) -> int:
         """Numbers per frame."""
-        return 2 * sum(_GROUPS.values())
+        return 2 * sum(_GROUPS[name] for name in self.groups)
 
     @property
     def slices(self) -> dict[str, slice]:
-        """`left_flexion` to `left_movement`, then the same of the right hand; each is missing as a whole."""
+        """`left_flexion` and so on, then the right hand's, or `dominant_`, `other_`; each is missing as a whole."""
         found, start = {}, 0
-        for side in ("left", "right"):
-            for name, count in _GROUPS.items():
-                found[f"{side}_{name}"] = slice(start, start + count)
-                start += count
+        for side in ("left", "right") if self.first == "left" else ("dominant", "other"):
+            for name in self.groups:
+                found[f"{side}_{name}"] = slice(start, start + _GROUPS[name])
+                start += _GROUPS[name]
         return found
 
 
-def phonology_features(inputs: Inputs, config: PhonologyFeatures) -> Float[Tensor, "B T 36"]:
-    """18 numbers of the left hand, then 18 of the right one.
+def phonology_features(inputs: Inputs, config: PhonologyFeatures) -> Float[Tensor, "B T _F"]:
+    """18 numbers of the left hand, then 18 of the right one, or those of the groups that are wanted.
 
     - flexion (thumb, index, middle, ring, little): sum of 1 - cosine over the finger's three joints. 0 straight, 1 one
       joint at a right angle, about 3 in a fist; 0 to 6. Missing with the hand.
@@ -76,6 +82,10 @@ def phonology_features(inputs: Inputs, config: PhonologyFeatures) -> Float[Tenso
       with the pose.
     - movement (outward, up, forward): change of location since the last frame that has one, per second; 0 in the first;
       about -20 to 20. Missing with the pose.
+
+    - place (outward, up), on request: the hand's wrist in the picture's plane, in shoulder widths there from between
+      the shoulders; about -3 to 3. Missing with the hand or the pose. Not invariant when the signer turns; but it is
+      free of the pose's depth, which differs between recordings more than signers turn.
 
     Body frame: x through the shoulders; y towards the middle of the ears, at a right angle to x; z out of the chest.
     The ears lie near the axis about which the head turns, and least in front of the shoulders: in the clips above, y
@@ -107,8 +117,13 @@ def phonology_features(inputs: Inputs, config: PhonologyFeatures) -> Float[Tenso
         "orientation": _turn(across_3HBT * -_OUTWARD.to(across_3HBT), axes_33HBT),
         "location": location_3HBT,
         "movement": _movement(location_3HBT, inputs.time_s),
+        "place": _place(torch.stack([hand[:2, WRIST] for hand in hands], 1), shoulders_3HBT[:2]),
     }
-    return torch.cat([_whole(groups[name]) for name in _GROUPS]).permute(2, 3, 1, 0).flatten(2)
+    values_BTHF = torch.cat([_whole(groups[name]) for name in config.groups]).permute(2, 3, 1, 0)
+    if config.first == "dominant":
+        left_B, right_B = (movement(inputs.parts[part], inputs.aspect) for part in config.parts[:2])
+        values_BTHF = torch.where((left_B > right_B)[:, None, None, None], values_BTHF, values_BTHF.flip(2))
+    return values_BTHF.flatten(2)
 
 
 _INDEX, _LITTLE = 1, 4
@@ -169,6 +184,14 @@ def _location(
     width_BT = (shoulders_3HBT[:, 0] - shoulders_3HBT[:, 1]).square().sum(0).clamp(min=1e-12).sqrt()
     width_B = masked_median(width_BT, ~width_BT.isnan(), empty=1.0).clamp(min=1e-4)
     return _turn(wrists_3HBT - shoulders_3HBT.mean(1, keepdim=True), axes_33HBT) / width_B[:, None]
+
+
+def _place(wrists_2HBT: Float[Tensor, "2 H B T"], shoulders_2HBT: Float[Tensor, "2 H B T"]) -> Float[Tensor, "2 H B T"]:
+    """Wrists as the picture shows them; y of the picture points down."""
+    width_BT = (shoulders_2HBT[:, 0] - shoulders_2HBT[:, 1]).square().sum(0).clamp(min=1e-12).sqrt()
+    width_B = masked_median(width_BT, ~width_BT.isnan(), empty=1.0).clamp(min=1e-4)
+    apart_2HBT = (wrists_2HBT - shoulders_2HBT.mean(1, keepdim=True)) / width_B[:, None]
+    return torch.stack([apart_2HBT[0] * _OUTWARD[:, :, 0].to(apart_2HBT)[:, :, None], -apart_2HBT[1]])
 
 
 def _movement(location_3HBT: Float[Tensor, "3 H B T"], time_s_BT: Float[Tensor, "B T"]) -> Float[Tensor, "3 H B T"]:

@@ -27,7 +27,7 @@ class DetectorOptions(Config):
     models: tuple[str, ...] = ("hands",)  # of topology.MODELS
     mirrored: bool = False  # the video is a mirrored selfie: its frames are flipped back first
     num_hands: int = Field(default=2, ge=1, le=2)
-    look_every: int = Field(default=8, ge=1)  # frames between two searches for a second hand, see `hand_tracker`
+    look_every_s: float = Field(default=0.3, ge=0, le=5)  # between searches for a second hand, see `hand_tracker`
     min_detection_confidence: float = 0.5
     min_presence_confidence: float = 0.5
     min_tracking_confidence: float = 0.5
@@ -70,7 +70,7 @@ class Detector:
             for model in options.models:
                 if model == "hands":
                     opener = partial(_Hands, options, model_paths[model])
-                    self._hands = HandTracker(opener, options.num_hands, options.look_every)
+                    self._hands = HandTracker(opener, options.num_hands, options.look_every_s)
                     stack.callback(self._hands.close)
                 else:
                     self._tasks[model] = stack.enter_context(_open_task(model, options, model_paths[model]))
@@ -92,7 +92,7 @@ class Detector:
 
         image = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=rgb_HWC)
         if self._hands:
-            self._hands.add(image, int(time_ms))
+            self._hands.add(image, int(time_ms), rgb_HWC.nbytes)
         vectors: dict[str, np.ndarray] = {}
         for model, task in self._tasks.items():
             result = task.detect_for_video(image, int(time_ms))

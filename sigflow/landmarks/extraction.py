@@ -94,11 +94,14 @@ class _Recording:
         self._size = (rgb_HWC.shape[1], rgb_HWC.shape[0])
 
     def finish(self) -> Extracted | Failed:
-        seen = self._detector.finish()
-        self.close()
-        if not seen:
-            return failure(self.clip, self._options, *_NO_FRAME)
-        return Extracted(self._columns(seen))
+        """Its row, or why there is none: this clip's end may fail without costing the others of its video."""
+        try:
+            seen = self._detector.finish()
+            return Extracted(self._columns(seen)) if seen else failure(self.clip, self._options, *_NO_FRAME)
+        except Exception as error:
+            return failure(self.clip, self._options, "detect", str(error) or type(error).__name__)
+        finally:
+            self.close()
 
     def close(self) -> None:
         self._detector.close()
@@ -169,9 +172,8 @@ def _one_pass(
                     elif recording.sampler.is_over(time_s):  # its trackers are freed before the next segment's open
                         active.remove(recording)
                         yield recording.finish()
-        for recording in active:
-            yield recording.finish()
-        active = []
+        while active:
+            yield active.pop(0).finish()
         problem = _NO_FRAME
     except Exception as error:  # whatever it is, it is this video's: the others go on
         stage = getattr(error, "stage", "open" if isinstance(error, OSError | UserError) else "detect")

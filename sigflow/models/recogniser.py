@@ -3,15 +3,49 @@
 Shape suffixes: B batch, N frames after resampling, F features, K classes.
 """
 
-from jaxtyping import Float
+from typing import Annotated, Literal, TypeAlias
+
+from jaxtyping import Bool, Float, Int
+from pydantic import Field
 from torch import Tensor, nn
 
+from sigflow.config import Config
 from sigflow.features.frontend import Frontend, Sequences, compute_features
 from sigflow.features.inputs import Inputs
 from sigflow.features.scaling import Scaler
+from sigflow.models.bilstm import BilstmConfig, BilstmModel
+from sigflow.models.conv_transformer import ConvTransformerConfig, ConvTransformerModel
+from sigflow.models.graph import GraphConfig, GraphModel, node_graph
+from sigflow.models.inception import InceptionConfig, InceptionModel
 from sigflow.models.lstm import LstmConfig, LstmModel
+from sigflow.models.mlp import MlpConfig, MlpModel
+from sigflow.models.portfolio import Portfolio
+from sigflow.models.rocket import RocketConfig, RocketModel
 
-ModelConfig = LstmConfig  # a union, as soon as there is a second
+SingleConfig: TypeAlias = Annotated[
+    LstmConfig | BilstmConfig | MlpConfig | ConvTransformerConfig | InceptionConfig | RocketConfig | GraphConfig,
+    Field(discriminator="kind"),
+]
+
+
+class PortfolioConfig(Config):
+    """Members that are trained one after the other, each for itself, and weighed on each fold's stop part."""
+
+    kind: Literal["portfolio"] = "portfolio"
+    members: tuple[SingleConfig, ...] = Field(min_length=2)
+
+
+ModelConfig: TypeAlias = Annotated[
+    LstmConfig
+    | BilstmConfig
+    | MlpConfig
+    | ConvTransformerConfig
+    | InceptionConfig
+    | RocketConfig
+    | GraphConfig
+    | PortfolioConfig,
+    Field(discriminator="kind"),
+]
 
 
 class Recogniser(nn.Module):
@@ -21,15 +55,47 @@ class Recogniser(nn.Module):
         super().__init__()
         self.frontend, self.num_classes = frontend, num_classes
         self.scaler = Scaler(frontend.size)
-        match model:
-            case LstmConfig():
-                self.model = LstmModel(model, frontend.size, num_classes)
+        if isinstance(model, PortfolioConfig):
+            self.model: nn.Module = Portfolio([_build(frontend, member, num_classes) for member in model.members])
+        else:
+            self.model = _build(frontend, model, num_classes)
 
-    def classify(self, sequences: Sequences) -> Float[Tensor, "B K"]:
-        """Features to logits."""
-        logits: Tensor = self.model(self.scaler(sequences.values), sequences.lengths)
+    def prepare(self, sequences: Sequences) -> tuple[Float[Tensor, "B N F"], Int[Tensor, " B"], Bool[Tensor, "B N"]]:
+        """What models take: standardised values, lengths, and in which frames anything was seen."""
+        return self.scaler(sequences.values), sequences.lengths, ~sequences.values.isnan().all(-1)
+
+    def classify(self, sequences: Sequences) -> Float[Tensor, "B ..."]:
+        """Features to logits: (B, K), or (B, N, K) of models that answer for each frame."""
+        logits: Tensor = self.model(*self.prepare(sequences))
         return logits
 
-    def forward(self, inputs: Inputs) -> Float[Tensor, "B K"]:
+    def forward(self, inputs: Inputs) -> Float[Tensor, "B ..."]:
         """Landmarks to logits."""
         return self.classify(compute_features(inputs, self.frontend))
+
+    def only(self, member: nn.Module) -> "Recogniser":
+        """The same features and scaler, shared, in front of one member of a portfolio."""
+        alone = Recogniser.__new__(Recogniser)
+        nn.Module.__init__(alone)
+        alone.frontend, alone.num_classes, alone.scaler, alone.model = (
+            self.frontend, self.num_classes, self.scaler, member,
+        )  # fmt: skip
+        return alone
+
+
+def _build(frontend: Frontend, config: SingleConfig, num_classes: int) -> nn.Module:
+    match config:
+        case LstmConfig():
+            return LstmModel(config, frontend.size, num_classes)
+        case BilstmConfig():
+            return BilstmModel(config, frontend.size, num_classes)
+        case MlpConfig():
+            return MlpModel(config, frontend.size, num_classes)
+        case ConvTransformerConfig():
+            return ConvTransformerModel(config, frontend.size, num_classes)
+        case InceptionConfig():
+            return InceptionModel(config, frontend.size, num_classes)
+        case RocketConfig():
+            return RocketModel(config, frontend.size, num_classes)
+        case GraphConfig():
+            return GraphModel(config, frontend.size, num_classes, node_graph(frontend))

@@ -9,10 +9,11 @@ import numpy as np
 
 from sigflow.bundle import GRAPH, Bundle, Manifest, read_bundle, write_bundle
 from sigflow.data.clips import Clips, load_clips
+from sigflow.data.targets import words
 from sigflow.ensemble import Ensemble, average
 from sigflow.errors import UserError
 from sigflow.export import export
-from sigflow.metrics import classification
+from sigflow.metrics import classification, transcription
 from sigflow.predictor import ClipInput, Predictor
 from sigflow.storage import Location, locate
 
@@ -26,12 +27,12 @@ def build_bundle(places: Sequence[Location], out: Location, *, name: str | None 
     ensemble = average(places)
     exported = export(ensemble)
     run = ensemble.members[0].run
-    shown = ("clips", "accuracy", "macro_f1", "log_loss", "per_class", "per_subject")
-    oof = {key: ensemble.metrics[key] for key in shown} | {"best_single": ensemble.best_single}
+    oof = _shown(ensemble.metrics) | {"best_single": ensemble.best_single}
     manifest = Manifest(
         name=name or run.recipe.name,
         version=_version(exported.graph),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
+        task="sentences" if run.recipe.sentences else "classification",
         labels=ensemble.labels,
         parts=exported.parts,
         inputs=exported.inputs,
@@ -57,7 +58,7 @@ def build_bundle(places: Sequence[Location], out: Location, *, name: str | None 
         measured = _holdout_metrics(ensemble, Predictor(Bundle(manifest, exported.graph)))
         metrics = manifest.metrics | {
             "measured_on": "holdout subjects",
-            "holdout": {key: measured[key] for key in shown},
+            "holdout": _shown(measured),
         }
         manifest = manifest.model_copy(update={"metrics": metrics})
     write_bundle(out, manifest, {GRAPH: exported.graph})
@@ -79,16 +80,23 @@ def _holdout_metrics(ensemble: Ensemble, predictor: Predictor) -> dict[str, Any]
     clips = load_clips(locate(run.data), run.recipe.parts)
     if clips.fingerprint != run.data_fingerprint:
         raise UserError(f"{run.data} was changed after {ensemble.members[0].place} was trained; train again on it")
-    subjects, names = clips.column("subject"), clips.column("label")
+    subjects, sentences = clips.column("subject"), words(clips, sentences=run.recipe.sentences)
     index = {label: k for k, label in enumerate(ensemble.labels)}
-    rows = [i for i, subject in enumerate(subjects) if subject in run.holdout and names[i] in index]
+    rows = [i for i, subject in enumerate(subjects) if subject in run.holdout and index.keys() >= set(sentences[i])]
     if not rows:
         raise UserError(f"no clip of {', '.join(run.holdout)} has a label that was trained; choose another --holdout")
-    probs_NK = np.concatenate(
-        [predictor.predict(clip_inputs(clips, rows[i : i + 64])) for i in range(0, len(rows), 64)]
-    )
-    true_N = np.array([index[str(names[i])] for i in rows])
-    return classification(probs_NK, true_N, ensemble.labels, [subjects[i] for i in rows])
+    probs = [clip for i in range(0, len(rows), 64) for clip in predictor.predict(clip_inputs(clips, rows[i : i + 64]))]
+    true = [[index[name] for name in sentences[i]] for i in rows]
+    people = [subjects[i] for i in rows]
+    if run.recipe.sentences:
+        return transcription(probs, true, ensemble.labels, people)
+    return classification(np.array(probs), np.array(true)[:, 0], ensemble.labels, people)
+
+
+def _shown(metrics: dict[str, Any]) -> dict[str, Any]:
+    """What a bundle tells of itself."""
+    wanted = ("clips", "accuracy", "macro_f1", "wer", "blank_ratio", "log_loss", "per_class", "per_subject")
+    return {key: metrics[key] for key in wanted if key in metrics}
 
 
 def _version(graph: bytes) -> str:

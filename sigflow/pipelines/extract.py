@@ -16,7 +16,7 @@ import math
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any, Literal
 
@@ -34,7 +34,7 @@ from sigflow.landmarks.isolation import IsolatedExtractor, Limits
 from sigflow.landmarks.manifest import read_manifest
 from sigflow.pipelines.commit import commit_block, read_state, remove_rows
 from sigflow.pipelines.job import cluster_cpus, connect, refuse_unshared
-from sigflow.pipelines.preview import draw_preview
+from sigflow.pipelines.preview import check_preview, draw_preview
 from sigflow.pipelines.progress import Progress
 from sigflow.pipelines.tally import TALLY_SCHEMA, print_by_label, tally, total
 from sigflow.schema import QUARANTINE_DIR, QUARANTINE_SCHEMA
@@ -55,6 +55,7 @@ def extract(
     on_change: OnChange = "refuse",
     retry_failed: bool = False,
     preview: int = 0,
+    preview_features: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Extract every clip of `videos` that `out` does not hold, or holds from an older file.
 
@@ -66,16 +67,18 @@ def extract(
         on_change: when `out` holds rows made with other options or models: refuse, replace them, or keep them beside.
         retry_failed: try quarantined clips again.
         preview: how many clips to draw into `out`/preview.png.
+        preview_features: of `preview.FEATURES`, each drawn over time into `out`/preview_<kind>.png.
 
     Returns:
         Counts of this call: clips, frames, failed, skipped (done, or failed before), quarantined (how many of all the
-        clips are, now), found (share of frames with a detection), repaired (hands given another side than
-        MediaPipe's), seconds, frames_per_s, out.
+        clips are, now), found (share of frames with a detection), hands (share with a hand), repaired (hands given
+        another side than MediaPipe's), seconds, frames_per_s, out.
 
     Raises:
         UserError: bad input; nothing was changed then.
     """
     started = time.monotonic()
+    check_preview(preview, preview_features, options.models)
     manifest = read_manifest(videos)
     for model in options.models:
         model_path(model)  # a missing model file ends the job here, not on every worker
@@ -89,13 +92,14 @@ def extract(
         print_by_label(tallies)
         _print_failures(_quarantined(out, todo), out)
     if preview:
-        draw_preview(out, preview)
+        draw_preview(out, preview, preview_features)
     seconds = time.monotonic() - started
     counts = total(tallies)
     return counts | {
         "skipped": len(manifest) - len(todo),
         "quarantined": len(_quarantined(out, manifest)),
         "found": round(counts["found"] / max(counts["frames"], 1), 4),
+        "hands": round(counts["hands"] / max(counts["frames"], 1), 4),
         "seconds": round(seconds, 2),
         "frames_per_s": round(counts["frames"] / seconds, 1),
         "out": out.uri,
@@ -134,7 +138,14 @@ def _plan(
     )  # each stored clip's manifest row
     known = pc.is_valid(index)
     now = {name: pc.take(manifest[name], index) for name in ("source_bytes", "source_modified_ms")}
-    differs = [pc.fill_null(pc.not_equal(state[name], now[name]), False) for name in now]
+    # A source that could not be found then and can be now has changed; one whose size cannot be told now has not.
+    differs = [
+        pc.or_(
+            pc.fill_null(pc.not_equal(state[name], now[name]), False),
+            pc.and_(pc.is_null(state[name]), pc.is_valid(now[name])),
+        )
+        for name in now
+    ]
     again = pc.or_(*differs)
     if on_change == "replace":
         again = pc.or_(again, foreign)

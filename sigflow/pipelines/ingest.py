@@ -30,7 +30,7 @@ _ITEMS_PER_FILE = 64
 
 
 def ingest(layout: str, source: Location, out: Location, options: ImportOptions) -> dict[str, Any]:
-    """Import every clip of `source` that `out` does not hold; counts of clips, frames, failed, skipped.
+    """Import every clip of `source` that `out` does not hold; counts of clips, frames, failed, skipped, quarantined.
 
     Raises:
         UserError: nothing in that layout there.
@@ -47,7 +47,11 @@ def ingest(layout: str, source: Location, out: Location, options: ImportOptions)
         print_by_label(tallies)
         counts = {name: total(tallies)[name] for name in counts}
     skipped = sum(len(clip_ids(item)) for item in items) - sum(len(clip_ids(item)) for item in todo)
-    return counts | {"skipped": skipped, "seconds": round(time.monotonic() - started, 2), "out": out.uri}
+    ids = {clip_id for item in items for clip_id in clip_ids(item)}
+    state = read_state(out)
+    failed = state.filter(state["failed"])["clip_id"].to_pylist()
+    counts |= {"skipped": skipped, "quarantined": len(ids.intersection(failed))}
+    return counts | {"seconds": round(time.monotonic() - started, 2), "out": out.uri}
 
 
 def clip_ids(item: Item) -> list[str]:

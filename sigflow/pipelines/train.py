@@ -22,10 +22,12 @@ from ray.train.torch import TorchConfig, TorchTrainer
 from sigflow import runs
 from sigflow.data.clips import Clips, load_clips
 from sigflow.data.folds import Fold, Folds, make_folds
+from sigflow.data.targets import chosen_rows, vocabulary, words
 from sigflow.errors import UserError
 from sigflow.pipelines.job import cluster_cpus, connect, refuse_unshared
 from sigflow.recipes.recipe import Recipe
 from sigflow.storage import Location
+from sigflow.topology import RAW
 from sigflow.training import fit
 
 FEW_CLIPS = 75  # of a class: what the first users' systems aimed at
@@ -49,21 +51,28 @@ def train(
         UserError: the data cannot support the folds, or `out` holds something else.
     """
     clips = load_clips(data, recipe.parts)
-    names = clips.column("label")
-    if None in names:
-        raise UserError(
-            f"{data} has clips without a label; label all (by folder, or in the manifest), or leave them out"
-        )
+    recipe = recipe.fitted_to(
+        longest=int(clips.offsets.diff().max()), channels=clips.parts[RAW].shape[1] if RAW in clips.parts else None
+    )
+    sentences = words(clips, sentences=recipe.sentences)
+    rows = chosen_rows(sentences, min_clips=recipe.classes.min_clips, top_n=recipe.classes.top_n)
+    if left_out := len(clips) - len(rows):
+        print(f"train: {left_out} clips of rare labels are left out (recipe.classes)", file=sys.stderr)
+        clips, sentences = clips.select(rows), [sentences[row] for row in rows]
+    names = [" ".join(sentence) for sentence in sentences]
     folds = make_folds(
-        [str(name) for name in names], clips.column("subject"), clips.column("split"),
+        # Sentences are nearly all different: those of one length are spread evenly.
+        [str(len(sentence)) for sentence in sentences] if recipe.sentences else names,
+        clips.column("subject"), clips.column("split"),
         spec=folds_spec, holdout=holdout, seed=recipe.train.seed,
     )  # fmt: skip
+    held = set(folds.holdout.tolist())
     run = runs.Run(
         recipe=recipe,
         data=data.uri,
         data_fingerprint=clips.fingerprint,
         extractor=str(clips.column("extractor")[0]),
-        labels=tuple(sorted({str(name) for i, name in enumerate(names) if i not in set(folds.holdout.tolist())})),
+        labels=vocabulary([s for i, s in enumerate(sentences) if i not in held], blank=recipe.sentences),
         num_folds=len(folds.folds),
         folds_spec=folds_spec,
         folds_fingerprint=folds.fingerprint,
@@ -82,15 +91,15 @@ def train(
         for name, gate in metrics["gates"].items()
         if not gate["passed"]
     ]
-    found = [*missed, *doubts([str(name) for name in names], folds)]
+    found = [*missed, *doubts(sentences, folds)]
     for line in found:
         print(f"warning: {line}", file=sys.stderr)
     return metrics | {"warnings": found}
 
 
-def doubts(labels: Sequence[str], folds: Folds) -> list[str]:
+def doubts(sentences: Sequence[Sequence[str]], folds: Folds) -> list[str]:
     """What the data cannot show: classes and folds too small to mean much."""
-    counts = Counter(labels)
+    counts = Counter(name for sentence in sentences for name in sentence)
     few = {label: count for label, count in sorted(counts.items()) if count < FEW_CLIPS}
     found = []
     if few:
@@ -154,11 +163,14 @@ def _worker(config: dict[str, Any]) -> None:
 def train_fold(run: runs.Run, clips: Clips, fold: Fold, out: Location) -> None:
     """Fit one fold and commit it."""
     result = fit(run.recipe, clips, run.labels, fold)
-    ids, labels, subjects = (clips.table[name].take(fold.test).to_pylist() for name in ("clip_id", "label", "subject"))
+    ids, subjects = (clips.table[name].take(fold.test).to_pylist() for name in ("clip_id", "subject"))
+    labels = [" ".join(sentence) for sentence in words(clips, sentences=run.recipe.sentences)]
     runs.write_fold(
         out, run.key, fold.number,
         weights=result.weights,
-        test=runs.predictions_table(ids, fold.number, labels, subjects, result.test_probs_NK),
+        test=runs.predictions_table(
+            ids, fold.number, [labels[i] for i in fold.test], subjects, result.test_probs
+        ),
         summary={"best_epoch": result.best_epoch, "metrics": result.metrics, "history": result.history},
     )  # fmt: skip
 
@@ -173,8 +185,9 @@ def _watch(out: Location, run: runs.Run, todo: Sequence[Fold], ended: threading.
             if runs.fold_is_done(out, number, run.key):
                 waiting.discard(number)
                 fold = runs.read_fold_summary(out, number)
+                score = run.recipe.score
                 print(
-                    f"train: fold {number + 1}/{run.num_folds} macro-F1 {fold['metrics']['macro_f1']:.3f}, "
+                    f"train: fold {number + 1}/{run.num_folds} {score} {fold['metrics'][score]:.3f}, "
                     f"epoch {fold['best_epoch']} of {len(fold['history'])}",
                     file=sys.stderr, flush=True,
                 )  # fmt: skip

@@ -8,7 +8,7 @@ from sigflow.features.frontend import Frontend
 from sigflow.features.hand import HandFeatures
 from sigflow.models.lstm import LstmConfig
 from sigflow.optim import OptimConfig
-from sigflow.recipes.recipe import Recipe, TrainConfig
+from sigflow.recipes.recipe import Gates, Recipe, TrainConfig
 
 RECIPE = Recipe(
     name="isolated_gestures",
@@ -16,4 +16,5 @@ RECIPE = Recipe(
     model=LstmConfig(dropout=0.2),
     optim=OptimConfig(lr=3e-3),
     train=TrainConfig(epochs=200, batch_size=32, patience=30),
+    gates=Gates(macro_f1=0.8),
 )

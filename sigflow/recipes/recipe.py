@@ -11,8 +11,11 @@ from sigflow.config import Config
 from sigflow.data.augment import Augmentation, Mixing
 from sigflow.errors import UserError
 from sigflow.features.frontend import Frontend
-from sigflow.losses import CrossEntropy
-from sigflow.models.recogniser import ModelConfig
+from sigflow.features.raw import RawFeatures
+from sigflow.losses import CrossEntropy, Ctc, LossConfig
+from sigflow.models.bilstm import BilstmConfig
+from sigflow.models.recogniser import ModelConfig, PortfolioConfig, SingleConfig
+from sigflow.models.rocket import RocketConfig
 from sigflow.optim import OptimConfig
 
 
@@ -21,7 +24,9 @@ class TrainConfig(Config):
 
     epochs: int = Field(default=200, ge=1)
     batch_size: int = Field(default=32, ge=1)
-    stop_on: Literal["loss", "macro_f1"] = "loss"  # of the stop part; its best epoch's weights are kept
+    stop_on: Literal["loss", "accuracy", "macro_f1", "wer"] = (
+        "loss"  # of the stop part; its best epoch's weights are kept
+    )
     patience: int = Field(default=30, ge=1)  # epochs without improvement
     min_delta: float = Field(default=0.0, ge=0)
     seed: int = Field(default=0, ge=0, lt=2**31)
@@ -30,8 +35,17 @@ class TrainConfig(Config):
 class Gates(Config):
     """What out-of-fold results must reach for the run to pass."""
 
-    macro_f1: float = 0.8
+    accuracy: float | None = None
+    macro_f1: float | None = None
     worst_subject_accuracy: float | None = None
+    wer: float | None = None  # at most
+
+
+class Classes(Config):
+    """Which labels (or glosses) are learnt: clips of others are left out before folding, and counted."""
+
+    min_clips: int = Field(default=1, ge=1)
+    top_n: int | None = Field(default=None, ge=2)  # the most frequent ones
 
 
 class Recipe(Config):
@@ -42,21 +56,64 @@ class Recipe(Config):
     model: ModelConfig
     augmentation: Augmentation = Augmentation()
     mixing: Mixing = Mixing()
-    loss: CrossEntropy = CrossEntropy()
+    loss: LossConfig = CrossEntropy()
     optim: OptimConfig = OptimConfig()
     train: TrainConfig = TrainConfig()
+    classes: Classes = Classes()
     gates: Gates = Gates()
 
     @model_validator(mode="after")
     def _mixable(self) -> "Recipe":
         if self.mixing != Mixing() and self.frontend.resampling.num_frames is None:
             raise ValueError("mixing needs clips of one length: set frontend.resampling.num_frames")
+        per_frame = isinstance(self.model, BilstmConfig) and self.model.per_frame
+        if self.sentences != per_frame:
+            raise ValueError("ctc needs a model that answers for each frame (bilstm with per_frame), others must not")
         return self
+
+    @property
+    def sentences(self) -> bool:
+        """Whether sentences of glosses are recognised, or one class for each clip."""
+        return isinstance(self.loss, Ctc)
 
     @property
     def parts(self) -> tuple[str, ...]:
         """Parts of the landmarks that are read."""
         return self.frontend.parts
+
+    @property
+    def score(self) -> str:
+        """The figure by which runs of this recipe are compared: macro-F1, higher is better, or WER, lower is."""
+        return "wer" if self.sentences else "macro_f1"
+
+    @property
+    def loss_weights(self) -> bool:
+        """Whether rare classes weigh more."""
+        return not isinstance(self.loss, Ctc) and self.loss.class_weights
+
+    def fitted_to(self, *, longest: int, channels: int | None) -> "Recipe":
+        """The recipe with what only the data knows: how many channels `raw` has, and whether clips are too long."""
+        features = tuple(
+            feature.model_copy(update={"channels": feature.channels or channels})
+            if isinstance(feature, RawFeatures) else feature
+            for feature in self.frontend.features
+        )  # fmt: skip
+        resampling = self.frontend.resampling
+        if resampling.max_frames and longest > resampling.max_frames:
+            resampling = resampling.model_copy(update={"num_frames": resampling.max_frames})
+        frontend = self.frontend.model_copy(update={"features": features, "resampling": resampling})
+        frames = resampling.num_frames or longest
+        match self.model:
+            case PortfolioConfig():
+                members = tuple(_of_length(member, frames) for member in self.model.members)
+                model: ModelConfig = self.model.model_copy(update={"members": members})
+            case single:
+                model = _of_length(single, frames)
+        return self.model_copy(update={"frontend": frontend, "model": model})
+
+
+def _of_length(model: SingleConfig, frames: int) -> SingleConfig:
+    return model.model_copy(update={"frames": frames}) if isinstance(model, RocketConfig) else model
 
 
 def override(recipe: Recipe, overrides: Sequence[str]) -> Recipe:

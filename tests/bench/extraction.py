@@ -46,7 +46,7 @@ def main() -> None:
 
 def plain(path: str) -> int:
     """The script that anyone would write: decode, let MediaPipe follow two hands, keep what it says."""
-    with Detector(OPTIONS.model_copy(update={"look_every": 1}), {"hands": model_path("hands")}) as detector:
+    with Detector(OPTIONS.model_copy(update={"look_every_s": 0.0}), {"hands": model_path("hands")}) as detector:
         for frame in read_frames(path, Sampling()):
             detector.add(frame.rgb_HWC, frame.time_ms)
         return len(detector.finish())
@@ -71,7 +71,7 @@ def one_hand(videos: Path) -> dict[str, Any]:
     """What is not done where one hand is seen: time saved, and how far the landmarks move, in % of the palm."""
     files = [str(path) for path in sorted(videos.rglob("*.mp4"))][::12]
     paths = {"hands": model_path("hands")}
-    plain_options = OPTIONS.model_copy(update={"look_every": 1})
+    plain_options = OPTIONS.model_copy(update={"look_every_s": 0.0})
     ways = {
         "plain": plain_options,
         "default": OPTIONS,

@@ -217,14 +217,45 @@ def test_a_signer_who_walks_or_comes_nearer_does_not_move_the_hands() -> None:
         assert torch.allclose(values[f"{side}_movement"], torch.zeros(FRAMES, 3), atol=1e-3)
 
 
-def test_a_left_handed_signer_has_the_same_numbers_in_the_other_columns() -> None:
-    scene = {part: points.float() for part, points in wild(1).items()}
+def mirrored(scene: Scene) -> Scene:
     swap = [POSE_NAMES.index(_other_side(name)) for name in POSE_NAMES]
     mirror = torch.tensor([-1.0, 1, 1])
     swapped = {"left_hand": scene["right_hand"], "right_hand": scene["left_hand"], "pose": scene["pose"][:, swap]}
-    mirrored = {part: points * mirror for part, points in swapped.items()}
+    return {part: points * mirror for part, points in swapped.items()}
+
+
+def test_a_left_handed_signer_has_the_same_numbers_in_the_other_columns() -> None:
+    scene = {part: points.float() for part, points in wild(1).items()}
     left, right = features(filmed(scene)).split(18, 2)
-    assert torch.allclose(features(filmed(mirrored)), torch.cat([right, left], 2), atol=1e-3)
+    assert torch.allclose(features(filmed(mirrored(scene))), torch.cat([right, left], 2), atol=1e-3)
+
+
+DOMINANT = PhonologyFeatures(first="dominant", groups=("flexion", "place"))
+
+
+def test_with_the_dominant_hand_first_it_does_not_matter_which_hand_that_is() -> None:
+    scene = {part: points.float() for part, points in wild(1).items()}
+    scene["right_hand"] = scene["right_hand"][:1].expand(FRAMES, -1, -1)  # the left one moves more
+    numbers = phonology_features(filmed(scene), DOMINANT)
+    assert torch.allclose(phonology_features(filmed(mirrored(scene)), DOMINANT), numbers, atol=1e-3)
+    sides = PhonologyFeatures(groups=DOMINANT.groups)
+    assert torch.allclose(phonology_features(filmed(scene), sides), numbers, atol=1e-5)
+    assert list(DOMINANT.slices) == ["dominant_flexion", "dominant_place", "other_flexion", "other_place"]
+
+
+def test_place_counts_shoulder_widths_in_the_picture() -> None:
+    scene = still(right_hand())
+    shoulders = scene["pose"][0, [POSE_NAMES.index(f"{side}_shoulder") for side in SIDES]]
+    width = float((shoulders[0] - shoulders[1])[:2].norm())
+    wrist = shoulders.mean(0) + torch.tensor([-1.5 * width, -0.5 * width, 0.3])  # the camera sees the right hand left
+    scene["right_hand"] = scene["right_hand"] - scene["right_hand"][:, :1] + wrist
+    config = PhonologyFeatures(groups=("place",))
+    values = phonology_features(filmed(scene, aspect=1.5), config)[0, :, config.slices["right_place"]]
+    assert torch.allclose(values, torch.tensor([1.5, 0.5]).expand_as(values), atol=1e-4)
+
+
+def test_the_variants_serve_the_numbers_of_training() -> None:
+    check_parity(lambda inputs: phonology_features(inputs, DOMINANT), DOMINANT.parts)
 
 
 def _other_side(name: str) -> str:

@@ -111,3 +111,9 @@ def test_without_a_number_of_frames_only_gaps_are_filled() -> None:
     out = resampled(values, times, num_frames=None)[0, :, 0]
     assert torch.allclose(out[:3], torch.tensor([0.0, 1.0, 3.0]))
     assert out[3:].isnan().all()  # nothing after it; padding
+
+
+def test_a_slow_video_is_no_gap() -> None:
+    """Clips of one frame a second would train on nothing, silently."""
+    times = torch.arange(5.0)
+    assert torch.allclose(resampled(ramp(times), times[None], num_frames=9), ramp(torch.linspace(0, 4, 9)), atol=1e-5)

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from sigflow.errors import UserError
 from sigflow.features.frontend import Frontend
 from sigflow.features.hand import HandFeatures
+from sigflow.losses import CrossEntropy
 from sigflow.models.lstm import LstmConfig
 from sigflow.recipes.recipe import Recipe, TrainConfig, override, read_recipe
 
@@ -19,6 +20,8 @@ def test_overrides_change_what_they_name_and_nothing_else() -> None:
         RECIPE, ["optim.lr=3e-4", "train.epochs=7", "model.hidden=[16]", "loss.class_weights=true", "name=a=b",
                  "gates.worst_subject_accuracy=0.5"]
     )  # fmt: skip
+    assert isinstance(changed.model, LstmConfig)
+    assert isinstance(changed.loss, CrossEntropy)
     assert (changed.optim.lr, changed.train.epochs, changed.model.hidden) == (3e-4, 7, (16,))
     assert (changed.loss.class_weights, changed.name, changed.gates.worst_subject_accuracy) == (True, "a=b", 0.5)
     assert changed.frontend == RECIPE.frontend
@@ -40,7 +43,7 @@ def test_overrides_change_what_they_name_and_nothing_else() -> None:
         ("train.epochs=0", r"train\.epochs: input should be greater than or equal to 1"),
         ("train.epochs=1.5", r"train\.epochs: "),
         ("train.stop_on=luck", r"train\.stop_on: "),
-        ("model.hidden=64", r"model\.hidden: "),
+        ("model.hidden=64", r"model\.lstm\.hidden: "),
         ("frontend.resampling.span=all", r"frontend\.resampling\.span: "),
         ('frontend.features=[{"kind": "hand", "side": "up"}]', r"frontend\.features\.0\.hand\.side: "),
         ('optim={"momentum": 1}', r"optim\.momentum: "),
@@ -63,7 +66,7 @@ def test_a_recipe_survives_its_file(tmp_path: Path) -> None:
         ("{", "is not a recipe"),
         ("[]", r"mine\.json"),
         ('{"name": "x"}', "frontend: field required"),
-        (RECIPE.model_dump_json().replace('"dropout"', '"drop_out"'), r"model\.drop_out: extra inputs"),
+        (RECIPE.model_dump_json().replace('"dropout"', '"drop_out"'), r"model\.lstm\.drop_out: extra inputs"),
     ],
 )
 def test_a_file_that_is_no_recipe_is_refused(tmp_path: Path, text: str, message: str) -> None:

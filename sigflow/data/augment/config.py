@@ -23,6 +23,9 @@ class Augmentation(Config):
     stretch: float = Field(default=0.0, ge=0, le=1)  # factor of width by height; the area stays
     shear: float = Field(default=0.0, ge=0, le=1)  # up to, sideways for each unit of height
     hand_shift_palms: float = Field(default=0.0, ge=0, le=2)  # up to, each hand apart from everything else
+    # Up to, about each of three axes through its wrist, each hand apart from everything else: people hold the same hand
+    # differently, and no turn of the whole scene shows that to features in the body's frame.
+    hand_turn_deg: float = Field(default=0.0, ge=0, le=90)
     mirror: float = Field(default=0.0, ge=0, le=1)  # probability; not where left and right tell labels apart
 
     # Time: everything.

@@ -38,15 +38,20 @@ _JOINT = {
 _DEPTH = {"left_hand": 1.0, "right_hand": 1.0, "pose": 0.3, "face": 1.0}
 
 
+_MOVES = (
+    "roll_deg", "yaw_deg", "pitch_deg", "shift_heights", "scale", "stretch", "shear", "hand_shift_palms",
+    "hand_turn_deg",
+)  # fmt: skip
+
+
 def move(inputs: Inputs, config: Augmentation, generator: torch.Generator) -> Inputs:
-    """Turn, scale, stretch, shear and shift the whole scene alike; then shift each hand by itself.
+    """Turn, scale, stretch, shear and shift the whole scene alike; then shift and turn each hand by itself.
 
     The centre is the mean of the origins of the parts over the clip. Distances within a part keep their ratios under
     roll, yaw, pitch and scale, in three dimensions.
     """
     points = {part: values for part, values in inputs.parts.items() if part in PARTS}
-    scene = ("roll_deg", "yaw_deg", "pitch_deg", "shift_heights", "scale", "stretch", "shear")
-    if not points or not (config.hand_shift_palms or any(getattr(config, name) for name in scene)):
+    if not points or not any(getattr(config, name) for name in _MOVES):
         return inputs
     matrix_B33 = _matrix(config, generator, inputs.aspect)
     units = {part: per_axis(inputs.aspect, depth=_DEPTH[part]) for part in points}
@@ -68,7 +73,13 @@ def move(inputs: Inputs, config: Augmentation, generator: torch.Generator) -> In
             reach_B1 = part_size(part, values, inputs.aspect)[:, None] * config.hand_shift_palms
             apart_B2 = uniform(generator, tuple(shift_B2.shape), reach_B1, -1.0, 1.0) * reach_B1
             offset_BT3[:, :, :2] += apart_B2[:, None]
-        moved[part] = _transform(values, matrix_B33, offset_BT3, units[part])
+        matrix_of_part_B33 = matrix_B33
+        if part in ("left_hand", "right_hand") and config.hand_turn_deg:
+            turn_B33 = _turn((config.hand_turn_deg,) * 3, generator, inputs.aspect)
+            wrist_BT3 = (values[:, :, WRIST] * units[part][:, None]) @ matrix_B33.mT + offset_BT3
+            matrix_of_part_B33 = turn_B33 @ matrix_B33
+            offset_BT3 = (offset_BT3 - wrist_BT3) @ turn_B33.mT + wrist_BT3
+        moved[part] = _transform(values, matrix_of_part_B33, offset_BT3, units[part])
     return inputs._replace(parts=inputs.parts | moved)
 
 
@@ -118,14 +129,22 @@ def _transform(
 
 def _matrix(config: Augmentation, generator: torch.Generator, aspect_B: Float[Tensor, " B"]) -> Float[Tensor, "B 3 3"]:
     """First yaw, pitch and roll, then scale, stretch and shear; on isotropic columns (x, y, z)."""
-    limit_3 = torch.tensor([config.yaw_deg, config.pitch_deg, config.roll_deg]).deg2rad().to(aspect_B)
-    angle_B3 = uniform(generator, (len(aspect_B), 3), aspect_B, -1.0, 1.0) * limit_3
-    yaw, pitch, roll = (_rotation(angle_B3[:, i], *axes) for i, axes in enumerate(((0, 2), (1, 2), (0, 1))))
+    turn_B33 = _turn((config.yaw_deg, config.pitch_deg, config.roll_deg), generator, aspect_B)
     scale_B = factor(generator, (len(aspect_B),), aspect_B, config.scale)
     stretch_B = factor(generator, (len(aspect_B),), aspect_B, config.stretch).sqrt()
     bend_B33 = torch.diag_embed(torch.stack([stretch_B, 1 / stretch_B, torch.ones_like(stretch_B)], -1))
     bend_B33[:, 0, 1] = uniform(generator, (len(aspect_B),), aspect_B, -1.0, 1.0) * config.shear
-    return scale_B[:, None, None] * (bend_B33 @ roll @ pitch @ yaw)
+    return scale_B[:, None, None] * (bend_B33 @ turn_B33)
+
+
+def _turn(
+    limits_deg: tuple[float, float, float], generator: torch.Generator, aspect_B: Float[Tensor, " B"]
+) -> Float[Tensor, "B 3 3"]:
+    """Yaw, then pitch, then roll, each up to its limit."""
+    angle_B3 = uniform(generator, (len(aspect_B), 3), aspect_B, -1.0, 1.0)
+    angle_B3 = angle_B3 * torch.tensor(limits_deg).deg2rad().to(aspect_B)
+    yaw, pitch, roll = (_rotation(angle_B3[:, i], *axes) for i, axes in enumerate(((0, 2), (1, 2), (0, 1))))
+    return roll @ pitch @ yaw
 
 
 def _rotation(angle_B: Float[Tensor, " B"], a: int, b: int) -> Float[Tensor, "B 3 3"]:

@@ -35,8 +35,6 @@ from sigflow.storage import Location, locate
 from sigflow.topology import HAND_NAMES, PARTS, POSE_NAMES
 
 MAX_FILE_BYTES = 1 << 30  # an hour at 30 frames/s
-# MediaPipe's z lies within a few widths. Larger ones are pixels.
-_MAX_WIDTHS = 10.0
 
 
 @dataclass(frozen=True)
@@ -84,7 +82,7 @@ def _read(item: Item, options: ImportOptions) -> ImportedClip:
         raise ClipImportError("shape", "it holds infinite numbers")
     parts = _parts(header)
     given = [points_TP3[:, first : first + len(places)] for _, first, places in parts]
-    in_pixels = any((np.abs(part_TP3[:, :, 2]) > _MAX_WIDTHS).any() for part_TP3 in given)
+    in_pixels = _is_depth_in_pixels(given, width)
     points_TP3 /= np.array([width, height, width if in_pixels else 1], np.float32)
     columns = {}
     for part, first, places in parts:
@@ -101,6 +99,19 @@ def _read(item: Item, options: ImportOptions) -> ImportedClip:
         height=height,
         extractor=fingerprint("pose", options, z="divided by width" if in_pixels else "as stored"),
     )
+
+
+def _is_depth_in_pixels(parts: list[np.ndarray], width: int) -> bool:
+    """Whether points lie about as far apart in z as in x, which is in pixels, and not `width` times less.
+
+    Compared within each part and frame, since a hand in a small picture is only a few pixels deep.
+    """
+    wide, deep = 0.0, 0.0
+    for part_TP3 in parts:
+        seen_TP3 = part_TP3[~np.isnan(part_TP3[:, :, 0]).all(axis=1)].astype(np.float64)
+        x, _, z = (np.nanmax(seen_TP3, axis=1) - np.nanmin(seen_TP3, axis=1)).sum(axis=0).tolist()
+        wide, deep = wide + x, deep + z
+    return deep * width**0.5 > wide
 
 
 def _placed(part: str, values_TPC: np.ndarray, places: list[int]) -> np.ndarray:

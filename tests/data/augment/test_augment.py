@@ -9,11 +9,30 @@ from sigflow.data.augment import Augmentation, augment
 from sigflow.features.inputs import Inputs
 
 EVERYTHING = Augmentation(
-    roll_deg=20, yaw_deg=20, pitch_deg=20, shift_heights=0.1, scale=0.3, stretch=0.2, shear=0.2, hand_shift_palms=0.3,
-    mirror=0.5, crop_share=0.1, drop_frames=0.1, warp=0.1, speed=0.3, time_jitter_steps=0.2, noise_sizes=0.02,
-    jitter_sizes=0.02, raw_scale=0.1, mask_share=0.2, drop_parts=0.2, drop_fingers=0.3, drop_landmarks=0.1,
+    roll_deg=20,
+    yaw_deg=20,
+    pitch_deg=20,
+    shift_heights=0.1,
+    scale=0.3,
+    stretch=0.2,
+    shear=0.2,
+    hand_turn_deg=20,
+    hand_shift_palms=0.3,
+    mirror=0.5,
+    crop_share=0.1,
+    drop_frames=0.1,
+    warp=0.1,
+    speed=0.3,
+    time_jitter_steps=0.2,
+    noise_sizes=0.02,
+    jitter_sizes=0.02,
+    raw_scale=0.1,
+    mask_share=0.2,
+    drop_parts=0.2,
+    drop_fingers=0.3,
+    drop_landmarks=0.1,
     drop_channels=0.1,
-)  # fmt: skip
+)
 STRENGTHS = tuple(Augmentation.model_fields)
 
 

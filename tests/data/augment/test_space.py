@@ -24,7 +24,9 @@ def lengths_between(points_BTP3: Tensor, aspect_B: Tensor, dims: int = 3, depth:
     return (true[:, :, 1:] - true[:, :, :-1]).norm(dim=-1)
 
 
-@pytest.mark.parametrize("strength", ["roll_deg", "yaw_deg", "pitch_deg", "shift_heights", "hand_shift_palms"])
+@pytest.mark.parametrize(
+    "strength", ["roll_deg", "yaw_deg", "pitch_deg", "shift_heights", "hand_shift_palms", "hand_turn_deg"]
+)
 def test_a_hand_keeps_its_shape_in_a_wide_video(clips: Inputs, strength: str) -> None:
     result = move(clips, Augmentation.model_validate({strength: 0.5 if "_deg" not in strength else 40}), seeded())
     for part in PARTS:
@@ -173,3 +175,17 @@ def test_one_hand_alone_cannot_be_mirrored(clips: Inputs) -> None:
         mirror(alone, Augmentation(mirror=0.5), seeded())
     faces = clips._replace(parts={"face": clips.parts["face"]})
     assert mirror(faces, Augmentation(mirror=0.5), seeded()).parts["face"].shape == faces.parts["face"].shape
+
+
+def test_each_hand_turns_about_its_own_wrist_and_nothing_else_moves(clips: Inputs) -> None:
+    result = move(clips, Augmentation(hand_turn_deg=30), seeded())
+    angles = []
+    for part in ("left_hand", "right_hand"):
+        before, after = isotropic(clips.parts[part], clips.aspect), isotropic(result.parts[part], clips.aspect)
+        assert torch.allclose(before[:, :, 0], after[:, :, 0], atol=1e-5, equal_nan=True)
+        old, new = before[:, :, 9] - before[:, :, 0], after[:, :, 9] - after[:, :, 0]
+        angles.append(torch.nn.functional.cosine_similarity(old, new, dim=-1).acos().rad2deg())
+    assert torch.allclose(result.parts["pose"], clips.parts["pose"], atol=1e-6, equal_nan=True)
+    both = torch.stack(angles)
+    assert 5 < float(both.nan_to_num(0).max()) <= 30 * 3
+    assert float((both[0] - both[1]).nan_to_num(0).abs().max()) > 1  # each by itself

@@ -1,0 +1,33 @@
+"""Sequences of any origin: raw channels, any length, from forty clips on.
+
+A portfolio of a rocket, an inception network and a convolutional transformer, trained one after the other on the same
+folds and weighed on each fold's stop part.
+"""
+
+from sigflow.features.frontend import Frontend
+from sigflow.features.raw import RawFeatures
+from sigflow.features.resample import Resampling
+from sigflow.losses import CrossEntropy
+from sigflow.models.conv_transformer import ConvTransformerConfig
+from sigflow.models.inception import InceptionConfig
+from sigflow.models.recogniser import PortfolioConfig
+from sigflow.models.rocket import RocketConfig
+from sigflow.optim import OptimConfig
+from sigflow.recipes.recipe import Recipe, TrainConfig
+
+RECIPE = Recipe(
+    name="any_sequence",
+    frontend=Frontend(
+        features=(RawFeatures(),), resampling=Resampling(num_frames=None, max_frames=256, max_gap_s=1e6, span="clip")
+    ),
+    model=PortfolioConfig(
+        members=(
+            RocketConfig(),
+            InceptionConfig(depth=3, kernels=(9, 19, 39), dropout=0.2),
+            ConvTransformerConfig(dim=64, blocks=1, kernel_size=9),
+        )
+    ),
+    loss=CrossEntropy(smoothing=0.1),
+    optim=OptimConfig(lr=2e-3, weight_decay=1e-2, warmup_epochs=2, schedule="cosine"),
+    train=TrainConfig(epochs=60, batch_size=16, patience=60),
+)
