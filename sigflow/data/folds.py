@@ -115,7 +115,10 @@ def _stratified(
         parts = max(2, min(number - 1, 5))
         if groups is not None and len(set(groups[rest])) < 2:
             raise UserError(f"fold {k} leaves one subject to train and to stop on; use more folds, or add subjects")
-        train, stop = _splits(y, groups, rest, parts, seed + 1 + k)[0]
+        # Of the possible stop parts the first that leaves all classes to train on: a sign that two people alone made
+        # would otherwise be tested on the one while the other picks the epoch.
+        ways = _splits(y, groups, rest, parts, seed + 1 + k)
+        train, stop = max(ways, key=lambda way: len(set(y[way[0]])))
         folds.append(Fold(k, np.sort(train), np.sort(stop), np.sort(test)))
     return tuple(folds)
 

@@ -84,3 +84,9 @@ def chosen_rows(sentences: Sequence[Sequence[str]], *, min_clips: int, top_n: in
     ]
     kept = set(frequent[:top_n])
     return [row for row, sentence in enumerate(sentences) if kept.issuperset(sentence)]
+
+
+def rarest_words(sentences: Sequence[Sequence[str]]) -> list[str]:
+    """Of each sentence the word that the fewest clips have: spread over folds by it, rare words are in all of them."""
+    counts = Counter(name for sentence in sentences for name in set(sentence))
+    return [min(sentence, key=lambda name: (counts[name], name)) for sentence in sentences]

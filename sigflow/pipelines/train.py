@@ -22,7 +22,7 @@ from ray.train.torch import TorchConfig, TorchTrainer
 from sigflow import runs
 from sigflow.data.clips import Clips, load_clips
 from sigflow.data.folds import Fold, Folds, make_folds
-from sigflow.data.targets import chosen_rows, vocabulary, words
+from sigflow.data.targets import chosen_rows, rarest_words, vocabulary, words
 from sigflow.errors import UserError
 from sigflow.pipelines.job import cluster_cpus, connect, refuse_unshared
 from sigflow.recipes.recipe import Recipe
@@ -59,10 +59,8 @@ def train(
     if left_out := len(clips) - len(rows):
         print(f"train: {left_out} clips of rare labels are left out (recipe.classes)", file=sys.stderr)
         clips, sentences = clips.select(rows), [sentences[row] for row in rows]
-    names = [" ".join(sentence) for sentence in sentences]
     folds = make_folds(
-        # Sentences are nearly all different: those of one length are spread evenly.
-        [str(len(sentence)) for sentence in sentences] if recipe.sentences else names,
+        rarest_words(sentences),
         clips.column("subject"), clips.column("split"),
         spec=folds_spec, holdout=holdout, seed=recipe.train.seed,
     )  # fmt: skip

@@ -185,3 +185,14 @@ def test_a_holdout_that_nobody_is_called_is_refused_with_the_names_that_exist() 
         folds_of(LABELS, SUBJECTS, "5", holdout=["nobody"])
     with pytest.raises(UserError, match="no subjects"):
         folds_of(LABELS, NO_SPLIT, "5", holdout=["nobody"])
+
+
+@pytest.mark.filterwarnings("ignore:The least populated class:UserWarning")
+def test_the_stop_part_leaves_every_class_to_train_on_where_it_can() -> None:
+    """A sign that two people alone made must not be tested on the one while the other only picks the epoch."""
+    labels = [label for person in range(10) for label in ("a", "b", *(["rare"] if person < 2 else []))]
+    subjects = [f"p{person}" for person in range(10) for _ in range(3 if person < 2 else 2)]
+    for seed in range(5):
+        for fold in folds_of(labels, subjects, "5", seed=seed).folds:
+            rest = {labels[i] for i in (*fold.train, *fold.stop)}
+            assert {labels[i] for i in fold.train} == rest

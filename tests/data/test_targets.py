@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from sigflow.data.clips import Clips, load_clips
-from sigflow.data.targets import BLANK_LABEL, chosen_rows, make_targets, vocabulary, words
+from sigflow.data.targets import BLANK_LABEL, chosen_rows, make_targets, rarest_words, vocabulary, words
 from sigflow.errors import UserError
 from sigflow.storage import Location
 
@@ -52,3 +52,7 @@ def test_rare_words_leave_with_every_clip_that_has_them() -> None:
     assert chosen_rows(sentences, min_clips=1, top_n=None) == [0, 1, 2, 3, 4, 5]
     assert chosen_rows(sentences, min_clips=3, top_n=None) == [0, 5]
     assert chosen_rows(sentences, min_clips=1, top_n=2) == [0, 1, 2, 5]  # b before c: equal counts go by name
+
+
+def test_sentences_are_spread_over_folds_by_their_rarest_word() -> None:
+    assert rarest_words([["a"], ["a", "b"], ["b", "a"], ["c", "a", "b"]]) == ["a", "b", "b", "c"]
