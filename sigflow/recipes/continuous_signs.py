@@ -1,10 +1,17 @@
-"""Sentences of signs: 36 phonological features per frame, BiLSTM 64, CTC with a blank penalty.
+"""Sentences of signs: phonological features and the moving hand per frame, BiLSTM 64, CTC with a label prior.
 
 The vocabulary is the glosses that training sees, and the blank. Sentences may be composed of isolated clips, see
-`data.sentences`.
+`data.sentences` and jobs/compose.py. Without a remedy the blank swallows everything for the first epochs (WER 1.00 and
+99.9 % blanks after two, 0.93 on people who were not trained on after ten); the label prior was the strongest of the
+three remedies.
+
+Measured on 2,000 composed sentences of 2 to 6 of 32 signs (traduttore, MIT), blocks held out, one of five folds alone,
+25 epochs: WER 0.23, 32 of 32 glosses predicted, 26 % blanks. The gate of 0.10 is missed.
 """
 
+from sigflow.data.augment import Augmentation
 from sigflow.features.frontend import Frontend
+from sigflow.features.hand import HandFeatures
 from sigflow.features.phonology import PhonologyFeatures
 from sigflow.features.resample import Resampling
 from sigflow.losses import Ctc
@@ -14,10 +21,19 @@ from sigflow.recipes.recipe import Gates, Recipe, TrainConfig
 
 RECIPE = Recipe(
     name="continuous_signs",
-    frontend=Frontend(features=(PhonologyFeatures(),), resampling=Resampling(num_frames=None)),
+    frontend=Frontend(
+        features=(
+            PhonologyFeatures(groups=("flexion", "spread", "orientation", "movement", "place"), first="dominant"),
+            HandFeatures(side="moving", centre="frame"),
+        ),
+        resampling=Resampling(num_frames=None),
+    ),
     model=BilstmConfig(hidden=(64,), dropout=0.3),
-    loss=Ctc(blank_penalty=0.1),
+    augmentation=Augmentation(
+        roll_deg=10, scale=0.15, stretch=0.1, hand_turn_deg=20, hand_shift_palms=0.5, noise_sizes=0.01
+    ),
+    loss=Ctc(label_prior=0.2),
     optim=OptimConfig(lr=3e-3, weight_decay=1e-4, warmup_epochs=1, schedule="cosine"),
-    train=TrainConfig(epochs=30, batch_size=32, stop_on="wer", patience=10),
+    train=TrainConfig(epochs=25, batch_size=16, stop_on="wer", patience=25),
     gates=Gates(wer=0.1),
 )

@@ -110,3 +110,15 @@ def test_ensemble_of_no_run(refused: Job, tmp_path: Path) -> None:
 def test_relative_path_inside_a_submitted_job(refused: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}")
     assert "absolute path" in refused("extract", "--videos", "my_clips", "--out", "landmarks")
+
+
+def test_sentences_are_composed_into_an_empty_place_and_trained_only_with_glosses(
+    refused: Job, gesture_landmarks: Location, tmp_path: Path
+) -> None:
+    hands = ("--parts", "left_hand,right_hand")
+    assert "no landmarks in" in refused("compose", "--data", tmp_path / "nowhere", "--out", tmp_path / "out", *hands)
+    said = refused("compose", "--data", gesture_landmarks, "--out", gesture_landmarks, *hands)
+    assert "holds clips already" in said
+    said = refused("compose", "--data", gesture_landmarks, "--out", tmp_path / "out")
+    assert "has no pose" in said
+    assert not (tmp_path / "out").exists()
