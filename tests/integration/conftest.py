@@ -80,7 +80,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         head = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
     try:
         url = f"http://127.0.0.1:{dashboard}"
-        wait_for(lambda: answers(f"{url}/api/version", token.read_text()), seconds=60)
+        wait_for(lambda: answers(f"{url}/api/version", token.read_text()), seconds=240)
         yield Cluster(environment | {"RAY_ADDRESS": f"127.0.0.1:{port}"}, url)
     finally:
         with suppress(ProcessLookupError):
@@ -99,7 +99,7 @@ def start_node(cluster: Cluster, *, cpus: int = 2) -> subprocess.Popen[bytes]:
         command, env=cluster.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )
     expression = "import ray; ray.init(log_to_driver=False); print(sum(node['Alive'] for node in ray.nodes()))"
-    wait_for(lambda: cluster.run(sys.executable, "-c", expression).stdout.strip() >= "2", seconds=90)
+    wait_for(lambda: cluster.run(sys.executable, "-c", expression).stdout.strip() >= "2", seconds=240)
     return node
 
 
