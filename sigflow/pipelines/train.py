@@ -28,7 +28,7 @@ from sigflow.pipelines.job import cluster_cpus, connect, refuse_unshared
 from sigflow.recipes.recipe import Recipe
 from sigflow.storage import Location
 from sigflow.topology import RAW
-from sigflow.training import fit
+from sigflow.training import build, fit
 
 FEW_CLIPS = 75  # of a class: what the first users' systems aimed at
 SMALL_FOLD = 10  # clips: one more right or wrong is ten points
@@ -77,6 +77,7 @@ def train(
         holdout=tuple(holdout),
         subject_independent=folds.subject_independent,
     )
+    build(recipe, len(run.labels))  # a model that cannot be made for this data ends the job before anything is written
     runs.start_run(out, run, folds.table([str(clip_id) for clip_id in clips.column("clip_id")]), resume=resume)
     todo = [fold for fold in folds.folds if not runs.fold_is_done(out, fold.number, run.key)]
     if todo:

@@ -63,12 +63,15 @@ class Recipe(Config):
     gates: Gates = Gates()
 
     @model_validator(mode="after")
-    def _mixable(self) -> "Recipe":
+    def _fits_together(self) -> "Recipe":
         if self.mixing != Mixing() and self.frontend.resampling.num_frames is None:
             raise ValueError("mixing needs clips of one length: set frontend.resampling.num_frames")
-        per_frame = isinstance(self.model, BilstmConfig) and self.model.per_frame
-        if self.sentences != per_frame:
+        models = self.model.members if isinstance(self.model, PortfolioConfig) else (self.model,)
+        if any(self.sentences != (isinstance(model, BilstmConfig) and model.per_frame) for model in models):
             raise ValueError("ctc needs a model that answers for each frame (bilstm with per_frame), others must not")
+        foreign = "macro_f1" if self.sentences else "wer"
+        if self.train.stop_on == foreign or getattr(self.gates, foreign) is not None:
+            raise ValueError(f"{foreign} is no figure of this loss: change train.stop_on and gates.{foreign}")
         return self
 
     @property

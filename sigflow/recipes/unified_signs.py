@@ -7,10 +7,12 @@ augmentation turns and shifts each hand by itself: people hold the same sign dif
 Measured on two shared CPU cores, one worker:
 
 - 33 signs (traduttore, MIT; 4,634 clips of 20 frames, 14 blocks), `--folds 5` by block, seed 0, "-" included: macro-F1
-  over the pooled out-of-fold predictions 0.993, mean of folds 0.989 (sd 0.006), worst block 0.933; about 10 minutes.
+  over the pooled out-of-fold predictions 0.993, mean of folds 0.989 (sd 0.006), worst block 0.933; under
+  15 minutes beside other work.
 - Two recorders who share the words hello and thanks, all words of the one trained, three seeds: balanced accuracy over
-  the shared ones 0.917, 0.917, 0.917 from the first (6 words, 144 clips) to the second, 0.983, 1.000, 0.983 back. With
-  pose depth in it (location instead of place) or without hand turns it was 0.41 to 0.80 from the first to the second.
+  the shared ones 0.917, 0.917, 0.917 from the first (6 words, 144 clips) to the second, 0.983, 1.000, 0.983 back. Variants
+  on the way there, with other models too, had 0.41 to 0.53 from the first to the second with the pose's depth in it
+  (location), and 0.68 to 0.78 without hand turns.
 """
 
 from sigflow.data.augment import Augmentation

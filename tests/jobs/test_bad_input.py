@@ -122,3 +122,12 @@ def test_sentences_are_composed_into_an_empty_place_and_trained_only_with_glosse
     said = refused("compose", "--data", gesture_landmarks, "--out", tmp_path / "out")
     assert "has no pose" in said
     assert not (tmp_path / "out").exists()
+
+
+def test_a_model_that_does_not_fit_the_labels_leaves_nothing_behind(
+    refused: Job, gesture_landmarks: Location, tmp_path: Path
+) -> None:
+    words = ("--recipe", "isolated_gestures", "--set", "model.single_logit=true", "--folds", "2")
+    said = refused("train", *words, "--data", gesture_landmarks, "--out", tmp_path / "run")
+    assert "needs 2 classes, not 3" in said
+    assert not (tmp_path / "run").exists()

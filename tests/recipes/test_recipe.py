@@ -42,6 +42,8 @@ def test_overrides_change_what_they_name_and_nothing_else() -> None:
         ("optim.lr=NaN", r"optim\.lr: "),
         ("train.epochs=0", r"train\.epochs: input should be greater than or equal to 1"),
         ("train.epochs=1.5", r"train\.epochs: "),
+        ("train.stop_on=wer", "wer is no figure of this loss"),
+        ("gates.wer=0.1", "wer is no figure of this loss"),
         ("train.stop_on=luck", r"train\.stop_on: "),
         ("model.hidden=64", r"model\.lstm\.hidden: "),
         ("frontend.resampling.span=all", r"frontend\.resampling\.span: "),
