@@ -1,7 +1,7 @@
 """Sentences of signs: phonological features and the moving hand per frame, BiLSTM 64, CTC with a label prior.
 
 The vocabulary is the glosses that training sees, and the blank. Sentences may be composed of isolated clips, see
-`data.sentences` and jobs/compose.py. With the 36 phonological features alone, a blank penalty of 0.1 and no augmentation
+`data.sentences` and jobs/compose.py. With the 36 phonological features alone, a blank penalty of 0.1, no augmentation
 the blank swallowed nearly everything (99.7 % of frames and WER 0.93 on blocks that were not trained on, after ten
 epochs); a label prior of 0.3 instead brought 33 % and 0.76 after fifteen, other features and augmentation the rest.
 
