@@ -10,7 +10,8 @@ Measured on two shared CPU cores, one worker:
   over the pooled out-of-fold predictions 0.993, mean of folds 0.989 (sd 0.006), worst block 0.933; under
   15 minutes beside other work.
 - Two recorders who share the words hello and thanks, all words of the one trained, three seeds: balanced accuracy over
-  the shared ones 0.917, 0.917, 0.917 from the first (6 words, 144 clips) to the second, 0.983, 1.000, 0.983 back. Variants
+  the shared ones 0.917, 0.917, 0.917 from the first (6 words, 144 clips) to the second, 0.983, 1.000, 0.983 back.
+  Variants
   on the way there, with other models too, had 0.41 to 0.53 from the first to the second with the pose's depth in it
   (location), and 0.68 to 0.78 without hand turns.
 """
