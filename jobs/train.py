@@ -21,6 +21,7 @@ def flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--holdout", default="", help="subjects, separated by commas, that no fold sees")
     parser.add_argument("--workers", type=job.positive(int), help="how many train side by side; default one per CPU")
     parser.add_argument("--resume", action="store_true", help="go on with the run that --out holds")
+    parser.add_argument("--force", default="", metavar="CODE,...", help="errors of the audit that are accepted")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="e.g. optim.lr=3e-4; repeatable"
     )
@@ -32,13 +33,16 @@ def main(args: argparse.Namespace) -> dict[str, object]:
     metrics = train(
         recipe, args.data, args.out,
         folds_spec=args.folds, holdout=holdout, workers=args.workers, resume=args.resume,
+        force=[code for code in args.force.split(",") if code],
     )  # fmt: skip
-    shown = ("macro_f1_mean", "macro_f1_std", "macro_f1", "accuracy", "worst_subject", "subject_independent")
+    score = recipe.score
+    shown = (f"{score}_mean", f"{score}_std", score, "accuracy", "worst_subject", "subject_independent")
     return {
         "run": args.out.uri,
         "metrics": {name: metrics[name] for name in shown},
         "gates": metrics["gates"],
         "warnings": metrics["warnings"],
+        "report": metrics["report"],
     }
 
 

@@ -67,7 +67,7 @@ def export(ensemble: Ensemble) -> Exported:
     """
     model = ensemble_model(ensemble)
     graph = to_onnx(model)
-    inputs = _graph_inputs(graph)
+    inputs = graph_inputs(graph)
     parity = check_graph(graph, model)
     if max(parity.values()) > TOLERANCE:
         raise UserError(
@@ -185,7 +185,12 @@ def _padded(inputs: Inputs, extra: int) -> Inputs:
     )
 
 
-def _graph_inputs(graph: bytes) -> tuple[GraphInput, ...]:
+def graph_inputs(graph: bytes) -> tuple[GraphInput, ...]:
+    """What goes in, as the graph itself says.
+
+    Raises:
+        UserError: a size that should vary is fixed.
+    """
     dtypes = {onnx.TensorProto.FLOAT: "float32", onnx.TensorProto.INT64: "int64"}
     found = []
     for value in onnx.load_from_string(graph).graph.input:

@@ -43,12 +43,15 @@ class Ctc(Config):
     All are off at 0. `blank_penalty`: times the mean probability of blank. `label_prior`: power of the batch's mean
     probability of each class by which probabilities are divided before the loss, in training alone (Zeyer et al.
     2021). `entropy`: times the mean entropy of a frame, taken off the loss, so that being sure too early costs.
+    `alignment`: times the cross-entropy of each frame with the gloss that is signed there, blank between glosses; where
+    the frames of glosses are known, as in composed sentences.
     """
 
     kind: Literal["ctc"] = "ctc"
     blank_penalty: float = Field(default=0.0, ge=0)
     label_prior: float = Field(default=0.0, ge=0, le=1)
     entropy: float = Field(default=0.0, ge=0)
+    alignment: float = Field(default=0.0, ge=0)
 
 
 LossConfig: TypeAlias = Annotated[CrossEntropy | Focal | Ctc, Field(discriminator="kind")]
@@ -114,6 +117,40 @@ def ctc_loss(
         entropy_BN = -(log_probs_BNK.exp() * log_probs_BNK).sum(2)
         loss_B = loss_B - config.entropy * _mean(entropy_BN, valid_BN)
     return loss_B
+
+
+def alignment_loss(
+    logits_BNK: Float[Tensor, "B N K"],
+    signing_BN: Float[Tensor, "B N"],
+    glosses_BG: Int[Tensor, "B G"],
+    gloss_lengths_B: Int[Tensor, " B"],
+) -> Float[Tensor, " B"]:
+    """Mean cross-entropy of frames. `signing_BN`: 1 where a gloss is signed, 0 between, NaN unknown or padding.
+
+    Every stretch of 1 is the next gloss; a clip whose stretches are not as many as its glosses costs nothing.
+    """
+    inside_BN = signing_BN > 0.5
+    begins_BN = inside_BN & ~nn.functional.pad(inside_BN, (1, -1))
+    number_BN = (begins_BN.cumsum(1) - 1).clamp(0, glosses_BG.shape[1] - 1)
+    target_BN = torch.where(inside_BN, glosses_BG.gather(1, number_BN), BLANK)
+    known_BN = ~signing_BN.isnan() & (begins_BN.sum(1) == gloss_lengths_B)[:, None]
+    loss_BN = nn.functional.cross_entropy(logits_BNK.transpose(1, 2), target_BN, reduction="none")
+    return (loss_BN * known_BN).sum(1) / known_BN.sum(1).clamp(min=1)
+
+
+def auxiliary_loss(answer_BNC: Float[Tensor, "B N C"], taught_BNC: Float[Tensor, "B N C"], head: str) -> Tensor:
+    """Loss per clip (B,), a mean over what is known; 0 where nothing is. NaN in `taught_BNC`: nobody knows.
+
+    phonology: Huber's loss of standardised features. segmentation: binary cross-entropy of "signing" and "begins",
+    each a share from 0 to 1.
+    """
+    known_BNC = ~taught_BNC.isnan()
+    taught_BNC = taught_BNC.nan_to_num(0.0)
+    if head == "phonology":
+        loss_BNC = nn.functional.smooth_l1_loss(answer_BNC, taught_BNC, reduction="none")
+    else:
+        loss_BNC = nn.functional.binary_cross_entropy_with_logits(answer_BNC, taught_BNC, reduction="none")
+    return (loss_BNC * known_BNC).sum((1, 2)) / known_BNC.sum((1, 2)).clamp(min=1)
 
 
 def fits(lengths_B: Int[Tensor, " B"], glosses_BG: Int[Tensor, "B G"], gloss_lengths_B: Int[Tensor, " B"]) -> Tensor:

@@ -1,5 +1,6 @@
 """Optimisers, learning rates over a training, and averaged weights."""
 
+from collections.abc import Sequence
 from math import cos, pi
 from typing import Literal
 
@@ -46,6 +47,14 @@ class LearningRate:
         self._warmup = config.warmup_epochs * steps_per_epoch
         self._steps = steps_per_epoch * epochs
         self._step, self._factor, self._best, self._waited = 0, 1.0, float("inf"), 0
+
+    def state(self) -> list[float]:
+        """Where it is, for `restore`."""
+        return [float(self._step), self._factor, self._best, float(self._waited)]
+
+    def restore(self, state: Sequence[float]) -> None:
+        """Go on from there."""
+        self._step, self._factor, self._best, self._waited = int(state[0]), state[1], state[2], int(state[3])
 
     def step(self) -> None:
         """The rate of the next step."""

@@ -1,30 +1,40 @@
 """A run's directory: written, read, resumed.
 
-run.json        what is trained on what: recipe, data, labels, folds, key
-folds.parquet   clip_id, fold, role
-fold_<k>/       weights.safetensors, test.parquet, then fold.json, whose presence says that the fold is complete
-oof.parquet     clip_id, fold, label, subject, probs
-history.csv     one row per fold and epoch
-metrics.json    out-of-fold results, gates; written last
-    ray/            Ray Train's own notes
+run.json            what is trained on what: recipe, data with its fingerprint, labels, folds
+recipe.json         the recipe alone, which `--recipe FILE.json` takes
+environment.json    versions, machine, commit
+folds.parquet       clip_id, fold, role
+fold_<k>/           weights.safetensors, scaler.json, test.parquet, then fold.json, whose presence says that the fold is
+                    complete
+oof.parquet         clip_id, fold, label, subject, probs, duration_s
+history.csv         one row per fold and epoch, with how diverse the answers were
+class_weights.json  of each fold's training clips
+metrics.json        out-of-fold results, gates; written last
+report/             index.html and model_card.md, see `sigflow.report`
+ray/                Ray Train's own notes
 """
 
 import csv
 import hashlib
 import io
 import json
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import safetensors.torch
+import torch
 from pydantic import ValidationError
 from torch import Tensor
 
+from sigflow import evaluation
 from sigflow.config import Config
+from sigflow.data.clips import Clips
+from sigflow.environment import environment
 from sigflow.errors import UserError
-from sigflow.metrics import classification, transcription, worst_subject
+from sigflow.metrics import worst_subject
 from sigflow.recipes.recipe import Recipe
 from sigflow.storage import Location
 
@@ -68,6 +78,9 @@ def start_run(place: Location, run: Run, folds: pa.Table, *, resume: bool) -> No
             raise UserError(f"{place} holds this run already; add --resume to go on, or choose another --out")
         return
     (place / "folds.parquet").write_parquet(folds)
+    (place / "recipe.json").write_text(run.recipe.model_dump_json(indent=1))
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    (place / "environment.json").write_text(json.dumps(environment(gpu), indent=1))
     (place / "run.json").write_text(run.model_dump_json(indent=1))
 
 
@@ -101,6 +114,9 @@ def write_fold(
     """Commit a finished fold: weights and predictions first, the mark last."""
     folder = place / f"fold_{fold}"
     (folder / "weights.safetensors").write_bytes(safetensors.torch.save(weights))
+    if "scaler.mean" in weights:
+        scaler = {name: weights[f"scaler.{name}"].tolist() for name in ("mean", "std")}
+        (folder / "scaler.json").write_text(json.dumps(scaler))
     (folder / "test.parquet").write_parquet(test)
     (folder / "fold.json").write_text(json.dumps({"key": key, "fold": fold, **summary}, indent=1))
 
@@ -139,34 +155,45 @@ def predictions_table(
     )
 
 
-def finish_run(place: Location, run: Run) -> dict[str, Any]:
-    """Gather the folds into oof.parquet, history.csv and metrics.json; give the metrics."""
+def finish_run(place: Location, run: Run, clips: Clips | None = None) -> dict[str, Any]:
+    """Gather the folds into oof.parquet, history.csv, class_weights.json and metrics.json; give the metrics.
+
+    With `clips`, those of the run, the predictions know how long each clip is, and class weights are known of folds
+    whose training clips no fold tests.
+    """
     oof = pa.concat_tables([(place / f"fold_{k}" / "test.parquet").read_parquet() for k in range(run.num_folds)])
+    oof = oof.append_column("duration_s", _durations(oof, clips))
     summaries = [read_fold_summary(place, k) for k in range(run.num_folds)]
     (place / "oof.parquet").write_parquet(oof)
     (place / "history.csv").write_text(_history_csv(summaries))
+    if (weights := _class_weights(place, run, oof, clips)) is not None:
+        (place / "class_weights.json").write_text(json.dumps(weights, indent=1))
     metrics = oof_metrics(oof, run)
-    name = run.recipe.score
-    scores = [summary["metrics"][name] for summary in summaries]
+    sentences = run.recipe.sentences
+    folds = evaluation.spread(oof, run.labels, sentences=sentences)
+    score = folds[run.recipe.score]
     worst = worst_subject(metrics)
-    reached = metrics | {"worst_subject_accuracy": worst["accuracy"]}
     metrics |= {
-        f"{name}_mean": float(np.mean(scores)),
-        f"{name}_std": float(np.std(scores)),
-        f"{name}_folds": scores,
+        **{f"{run.recipe.score}_{name}": score[name] for name in ("mean", "std", "folds")},
+        "spread": folds,
+        "intervals": evaluation.intervals(oof, run.labels, sentences=sentences),
         "worst_subject": worst,
         "subject_independent": run.subject_independent,
-        "gates": {
-            gate: {
-                "target": target,
-                "value": reached[gate],
-                "passed": reached[gate] <= target if gate == "wer" else reached[gate] >= target,
-            }
-            for gate, target in run.recipe.gates.model_dump(exclude_none=True).items()
-        },
+        "gates": run.recipe.gates.judge(metrics | {"worst_subject_accuracy": worst["accuracy"]}),
     }
     (place / "metrics.json").write_text(json.dumps(metrics, indent=1))
     return metrics
+
+
+def missed_gates(metrics: dict[str, Any]) -> list[str]:
+    """A line for each gate that a finished run did not pass."""
+    return [
+        f"gate missed: {name} "
+        + ("was not measured" if gate["value"] is None else f"is {gate['value']:.3f}")
+        + f", the recipe wants {gate['target']}; do not rely on this model"
+        for name, gate in metrics["gates"].items()
+        if not gate["passed"]
+    ]
 
 
 def read_oof(place: Location) -> pa.Table:
@@ -182,19 +209,55 @@ def read_oof(place: Location) -> pa.Table:
 
 def oof_metrics(oof: pa.Table, run: Run) -> dict[str, Any]:
     """Metrics once over all pooled out-of-fold predictions."""
-    index = {label: k for k, label in enumerate(run.labels)}
-    probs, subjects = oof_probs(oof, run), oof["subject"].to_pylist()
-    if run.recipe.sentences:
-        true = [[index.get(name, -1) for name in sentence.split(" ")] for sentence in oof["label"].to_pylist()]
-        return transcription(probs, true, run.labels, subjects)
-    true_N = np.array([index[label] for label in oof["label"].to_pylist()])
-    return classification(np.array(probs), true_N, run.labels, subjects)
+    return evaluation.measure(oof, run.labels, sentences=run.recipe.sentences)
 
 
 def oof_probs(oof: pa.Table, run: Run) -> list[np.ndarray]:
     """Of each clip: (K,), or (T, K) of its frames where sentences are recognised."""
-    shape = (-1, len(run.labels)) if run.recipe.sentences else (-1,)
-    return [np.array(probs, np.float32).reshape(shape) for probs in oof["probs"].to_pylist()]
+    return evaluation.frame_probs(oof, run.labels, sentences=run.recipe.sentences)
+
+
+def _durations(oof: pa.Table, clips: Clips | None) -> pa.Array:
+    """Seconds from each clip's first frame to the end of its last one; null where that is not known."""
+    if clips is None:
+        return pa.nulls(len(oof), pa.float64())
+    time_s_S, offsets = clips.time_s_S.double().cpu().numpy(), clips.offsets.cpu().numpy()
+    first, last, frames = time_s_S[offsets[:-1]], time_s_S[offsets[1:] - 1], np.diff(offsets)
+    # A frame lasts as long as its clip's steps do on average; one alone as long as the video's rate says.
+    rates = np.array([rate or np.nan for rate in clips.table["fps"].to_pylist()], float)
+    step = np.where(frames > 1, (last - first) / np.maximum(frames - 1, 1), 1 / rates)
+    known = dict(zip(clips.column("clip_id"), (last - first + step).tolist(), strict=True))
+    found = [known.get(clip_id, np.nan) for clip_id in oof["clip_id"].to_pylist()]
+    return pa.array(found, pa.float64(), from_pandas=True)
+
+
+def _class_weights(place: Location, run: Run, oof: pa.Table, clips: Clips | None) -> dict[str, Any] | None:
+    """Of each fold and class: training clips, and n / (classes * clips), what the loss multiplies with if it does.
+
+    None: sentences have no such weights, or clips are trained on whose labels are not known here.
+    """
+    known = oof if clips is None else clips.table
+    label_of = dict(zip(known["clip_id"].to_pylist(), known["label"].to_pylist(), strict=True))
+    counts = [Counter[str]() for _ in range(run.num_folds)]
+    for row in (place / "folds.parquet").read_parquet().to_pylist():
+        if row["role"] == "train":
+            if run.recipe.sentences or row["clip_id"] not in label_of:
+                return None
+            counts[row["fold"]][label_of[row["clip_id"]]] += 1
+    return {
+        "used_by_the_loss": run.recipe.loss_weights,
+        "formula": "training clips / (classes * training clips of the class); 0 for a class without any",
+        "folds": [
+            {
+                label: {
+                    "clips": count[label],
+                    "weight": count.total() / (len(run.labels) * count[label]) if count[label] else 0.0,
+                }
+                for label in run.labels
+            }
+            for count in counts
+        ],
+    }
 
 
 def _history_csv(summaries: Sequence[dict[str, Any]]) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import numpy as np
 import pyarrow as pa
 
-from sigflow.topology import NUM_BLENDSHAPES, PARTS, RAW
+from sigflow.topology import NUM_BLENDSHAPES, PARTS, RAW, SIGNING
 
 LANDMARKS_DIR = "landmarks"
 QUARANTINE_DIR = "quarantine"
@@ -75,9 +75,13 @@ def part_fields(part: str) -> tuple[pa.Field, ...]:
     raise ValueError(part)
 
 
-def landmark_schema(parts: Iterable[str], *, raw: int = 0) -> pa.Schema:
-    """Schema of a landmark file with `parts` (names of `topology.PARTS`), and `raw` channels of another origin."""
+def landmark_schema(parts: Iterable[str], *, raw: int = 0, signing: bool = False) -> pa.Schema:
+    """Schema of a landmark file with `parts` (names of `topology.PARTS`), and `raw` channels of another origin.
+
+    `signing`: of each frame, whether a sign is being made, and whether it begins there; 0 to 1.
+    """
     fields = [*CLIP_FIELDS, *([pa.field(RAW, per_frame(raw))] if raw else [])]
+    fields += [pa.field(SIGNING, per_frame(2))] if signing else []
     wanted = set(parts)
     return pa.schema(fields + [field for part in PARTS if part in wanted for field in part_fields(part)])
 

@@ -73,6 +73,8 @@ INPUT_SHAPES: dict[str, tuple[int, ...]] = {
     "blendshapes": (NUM_BLENDSHAPES,),
 }
 RAW = "raw"
+# Of each frame: whether a sign is being made, and whether it begins; known of some sentences, never read by a model.
+SIGNING = "signing"
 INPUTS = (*INPUT_SHAPES, RAW)
 # What `--parts` takes: each name is one MediaPipe model, and the parts that it gives.
 MODELS = {"hands": ("left_hand", "right_hand"), "pose": ("pose",), "face": ("face",)}

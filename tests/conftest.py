@@ -113,7 +113,7 @@ def train_run(place: Location, data: Location, recipe: Recipe, *, spec: str = "3
     """All folds of `recipe` on `data`, trained in this process into the run directory `place`."""
     clips = load_clips(data, recipe.parts)
     ids, names, subjects = ([str(value) for value in clips.column(key)] for key in ("clip_id", "label", "subject"))
-    folds = make_folds(names, subjects, clips.column("split"), spec=spec, seed=recipe.train.seed)
+    folds = make_folds(names, subjects, clips.column("split"), spec=spec)
     run = runs.Run(
         recipe=recipe,
         data=data.uri,

@@ -4,15 +4,18 @@ import csv
 import io
 import json
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
 from sigflow import runs
+from sigflow.data.clips import load_clips
 from sigflow.errors import UserError
-from sigflow.recipes.recipe import override
+from sigflow.recipes.recipe import override, read_recipe
 from sigflow.storage import Location, locate
 
 
@@ -120,6 +123,65 @@ def test_gates_say_what_was_asked_and_whether_it_was_reached(copy: Location, run
     gates = runs.finish_run(copy, run.model_copy(update={"recipe": recipe}))["gates"]
     assert (gates["macro_f1"]["target"], gates["macro_f1"]["passed"]) == (1.01, False)
     assert (gates["worst_subject_accuracy"]["target"], gates["worst_subject_accuracy"]["passed"]) == (0.0, True)
+
+
+def test_what_was_not_measured_does_not_pass_and_is_said(copy: Location, run: runs.Run) -> None:
+    """Three classes know no false alarms, and no five likeliest."""
+    wanted = ["gates.false_alarms_per_hour=1.0", "gates.top_5=0.5", "gates.ece=1.0", "gates.macro_f1=0.0"]
+    metrics = runs.finish_run(copy, run.model_copy(update={"recipe": override(run.recipe, wanted)}))
+    passed = {name: gate["passed"] for name, gate in metrics["gates"].items()}
+    assert passed == {"macro_f1": True, "top_5": False, "ece": True, "false_alarms_per_hour": False}
+    assert [line.split(",")[0] for line in runs.missed_gates(metrics)] == [
+        "gate missed: top_5 was not measured", "gate missed: false_alarms_per_hour was not measured",
+    ]  # fmt: skip
+
+
+def test_every_figure_has_its_spread_and_the_headline_an_interval(trained_run: Location) -> None:
+    metrics = json.loads((trained_run / "metrics.json").read_bytes())
+    assert metrics["spread"]["roc_auc"]["mean"] == pytest.approx(np.mean(metrics["spread"]["roc_auc"]["folds"]))
+    for name in ("accuracy", "macro_f1"):
+        low, high = metrics["intervals"][name]
+        assert low <= metrics[name] <= high
+    assert (metrics["intervals"]["units"], metrics["intervals"]["resamples"]) == (5, 1000)
+    assert sum(part["clips"] for part in metrics["reliability"]) == metrics["clips"]
+
+
+def test_predictions_know_how_long_each_clip_is(copy: Location, run: runs.Run, gesture_landmarks: Location) -> None:
+    clips = load_clips(gesture_landmarks, run.recipe.parts)
+    runs.finish_run(copy, run, clips)
+    durations = {row["clip_id"]: row["duration_s"] for row in runs.read_oof(copy).to_pylist()}
+    expected = (row["num_frames"] / row["fps"] for row in clips.table.to_pylist())
+    assert [durations[name] for name in clips.column("clip_id")] == pytest.approx(list(expected), rel=1e-4)
+    runs.finish_run(copy, run)
+    assert runs.read_oof(copy)["duration_s"].null_count == 60
+
+
+def test_class_weights_are_of_each_folds_own_training_clips(copy: Location, run: runs.Run) -> None:
+    runs.finish_run(copy, run)
+    weights = json.loads((copy / "class_weights.json").read_bytes())
+    folds = (copy / "folds.parquet").read_parquet().to_pylist()
+    for number, fold in enumerate(weights["folds"]):
+        trained = [row["clip_id"].split("/")[1] for row in folds if (row["fold"], row["role"]) == (number, "train")]
+        assert {label: value["clips"] for label, value in fold.items()} == Counter(trained)
+        for label, value in fold.items():
+            assert value["weight"] == pytest.approx(len(trained) / (3 * trained.count(label)))
+
+
+def test_weights_of_clips_that_nobody_knows_are_not_made_up(copy: Location, run: runs.Run) -> None:
+    (Path(copy.uri) / "class_weights.json").unlink()
+    folds = (copy / "folds.parquet").read_parquet().to_pylist()
+    split = [{**row, "clip_id": f"other/{row['clip_id']}"} if row["role"] == "train" else row for row in folds]
+    (copy / "folds.parquet").write_parquet(pa.Table.from_pylist(split))
+    runs.finish_run(copy, run)
+    assert not (copy / "class_weights.json").exists()
+
+
+def test_a_folds_scaler_and_the_runs_recipe_and_environment_can_be_read(trained_run: Location, run: runs.Run) -> None:
+    scaler = json.loads((trained_run / "fold_1" / "scaler.json").read_bytes())
+    weights = runs.read_fold_weights(trained_run, 1)
+    assert scaler == {name: weights[f"scaler.{name}"].tolist() for name in ("mean", "std")}
+    assert read_recipe(Path((trained_run / "recipe.json").uri)) == run.recipe
+    assert json.loads((trained_run / "environment.json").read_bytes())["packages"]["torch"]
 
 
 def test_the_history_has_a_row_for_each_epoch_of_each_fold(trained_run: Location, run: runs.Run) -> None:

@@ -20,7 +20,7 @@ from sigflow.errors import UserError
 from sigflow.features.inputs import Inputs
 from sigflow.schema import CLIP_FIELDS, LANDMARKS_DIR, decode_frames
 from sigflow.storage import Location
-from sigflow.topology import INPUT_SHAPES, INPUTS
+from sigflow.topology import INPUT_SHAPES, INPUTS, SIGNING
 
 _META = [field.name for field in CLIP_FIELDS if field.name != "time_ms"]
 
@@ -33,7 +33,7 @@ class Clips:
     offsets: Tensor
     time_s_S: Tensor
     aspect_N: Tensor
-    parts: dict[str, Tensor]  # by name of `topology.INPUTS`: (S, points, 3), or (S, channels)
+    parts: dict[str, Tensor]  # by name of `topology.INPUTS`, or SIGNING: (S, points, 3), or (S, channels)
 
     def __len__(self) -> int:
         return len(self.table)
@@ -119,7 +119,7 @@ def load_clips(data: Location, parts: Iterable[str], *, mixed: bool = False) -> 
         UserError: nothing there, a part that was not extracted, one clip twice, or (unless `mixed`) rows made by
             different extractors.
     """
-    wanted = [part for part in INPUTS if part in set(parts)]
+    wanted = [part for part in (*INPUTS, SIGNING) if part in set(parts)]
     files = (data / LANDMARKS_DIR).files(".parquet")
     if not files:
         hint = "it does not exist" if not data.exists() else f"it holds no {LANDMARKS_DIR}/*.parquet"

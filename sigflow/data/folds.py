@@ -61,10 +61,11 @@ def make_folds(
     *,
     spec: str,
     holdout: Sequence[str] = (),
-    seed: int = 0,
 ) -> Folds:
     """Folds by `spec`: "5" stratified and grouped by subject, "subject" one subject each, "random:5" stratified only,
-    "split" the split column (train, val or stop, test).
+    "split" the split column (train, val or stop, test). "5@1" and "random:5@1" are drawn with seed 1 instead of 0.
+
+    The seed of a recipe has no say: runs of other seeds have the same folds, and can be compared and ensembled.
 
     Raises:
         UserError: the data cannot give these folds.
@@ -80,7 +81,11 @@ def make_folds(
         only = ", ".join(sorted(set(y[inside]))) or "none"
         raise UserError(f"training needs at least 2 classes, the data has {only}; add clips of another label")
     groups = np.array(["" if subject is None else subject for subject in subjects])
-    kind, _, count = spec.partition(":")
+    drawn, at, text = spec.partition("@")
+    if at and not text.isdecimal():
+        raise UserError(f"--folds '{spec}': after @ stands the seed, a whole number")
+    seed = int(text) if at else 0
+    kind, _, count = drawn.partition(":")
     if spec == "split":
         folds = (_by_split(splits, inside),)
         parts = [set(groups[part]) for part in (folds[0].train, folds[0].stop, folds[0].test)]
@@ -90,7 +95,7 @@ def make_folds(
         number = _count(count, spec)
         return Folds(_stratified(y, None, inside, number, seed), rows[held], spec, subject_independent=False)
     people = sorted(set(groups[inside]))
-    number = len(people) if spec == "subject" else _count(spec, spec)
+    number = len(people) if spec == "subject" else _count(drawn, spec)
     if len(people) < max(number, 3):  # train, stop and test each need someone of their own
         who = "no subject is known (one unknown person)" if people == [""] else f"there are {len(people)} subjects"
         raise UserError(

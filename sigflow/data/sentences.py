@@ -14,7 +14,9 @@ from torch import Tensor
 
 from sigflow.data.clips import Clips
 from sigflow.errors import UserError
+from sigflow.topology import SIGNING
 
+_BEGINNING_S = 0.1
 NOTHING = "-"  # a label, but never a gloss: such clips are pauses
 
 
@@ -30,7 +32,8 @@ def compose(
     """`count` sentences of `glosses` (least, most) random clips, spread over subjects by how many clips they have.
 
     `pause`: how likely a clip labelled "-" of the same subject stands between two glosses, where there is one. The
-    columns: clip_id `composed/<number>`, glosses, subject, label null; times go on with the clips' own steps.
+    columns: clip_id `composed/<number>`, glosses, subject, label null; times go on with the clips' own steps. Of each
+    frame `topology.SIGNING` says whether a gloss is being signed, and whether it is in its first tenth of a second.
 
     Raises:
         UserError: no subject has two labelled clips.
@@ -74,13 +77,14 @@ def compose(
         lengths.cumsum(0),
         torch.cat([times for _, times in built]),
         torch.tensor([float(record["width"]) / record["height"] for record in records]),
-        {part: torch.cat([parts[part] for parts, _ in built]) for part in clips.parts},
+        {part: torch.cat([parts[part] for parts, _ in built]) for part in (*clips.parts, SIGNING)},
     )
 
 
 def _joined(clips: Clips, rows: Sequence[int], pauses_s: np.ndarray) -> tuple[dict[str, Tensor], Tensor]:
     """The clips one after the other, with a transition after each but the last."""
-    parts: dict[str, list[Tensor]] = {part: [] for part in clips.parts}
+    parts: dict[str, list[Tensor]] = {part: [] for part in (*clips.parts, SIGNING)}
+    labels = clips.column("label")
     times: list[Tensor] = []
     now = 0.0
     for place, row in enumerate(rows):
@@ -91,10 +95,13 @@ def _joined(clips: Clips, rows: Sequence[int], pauses_s: np.ndarray) -> tuple[di
         now = float(times[-1][-1]) + step_s
         for part, points in clips.parts.items():
             parts[part].append(points[span])
+        signed = torch.full_like(own_s, float(labels[row] != NOTHING))
+        parts[SIGNING].append(torch.stack([signed, signed * (own_s - own_s[0] < _BEGINNING_S)], 1))
         if place + 1 == len(rows):
             break
         count = max(1, round(float(pauses_s[place]) / step_s))
         times.append(now + step_s * torch.arange(count))
+        parts[SIGNING].append(torch.zeros(count, 2))
         now += step_s * count
         following = slice(int(clips.offsets[rows[place + 1]]), int(clips.offsets[rows[place + 1] + 1]))
         for part, points in clips.parts.items():

@@ -1,6 +1,6 @@
 """Stacked LSTMs in both directions, logits for every frame: the requirement's encoder of continuous signing.
 
-Shape suffixes: B batch, N frames, F features, K classes (with per-frame logits, the blank included).
+Shape suffixes: B batch, N frames, F features, C numbers of a state, K classes (with per-frame logits, blank included).
 """
 
 from itertools import pairwise
@@ -37,7 +37,7 @@ class BilstmModel(nn.Module):
     def __init__(self, config: BilstmConfig, size_in: int, num_classes: int) -> None:
         super().__init__()
         first = config.projection or size_in
-        size = 2 * config.hidden[-1]
+        self.state_size = size = 2 * config.hidden[-1]
         self.projection = nn.Linear(size_in, first) if config.projection else nn.Identity()
         sizes = (first, *(2 * hidden for hidden in config.hidden))
         self.layers = nn.ModuleList(LSTM(a, b // 2, bidirectional=True) for a, b in pairwise(sizes))
@@ -52,12 +52,24 @@ class BilstmModel(nn.Module):
         self, x_BNF: Float[Tensor, "B N F"], lengths_B: Int[Tensor, " B"], seen_BN: Bool[Tensor, "B N"]
     ) -> Float[Tensor, "B *frames K"]:
         """Logits (B, N, K), or (B, K) unless `per_frame`."""
-        valid_BN = valid_frames(x_BNF, lengths_B)
-        x_BNF = self.projection(zero_others(x_BNF, valid_BN))
+        return self.decide(self.frame_states(x_BNF, lengths_B, seen_BN), lengths_B)
+
+    def frame_states(
+        self, x_BNF: Float[Tensor, "B N F"], lengths_B: Int[Tensor, " B"], seen_BN: Bool[Tensor, "B N"]
+    ) -> Float[Tensor, "B N C"]:
+        """What the layers know at each frame of what came before and comes after."""
+        x_BNF = self.projection(zero_others(x_BNF, valid_frames(x_BNF, lengths_B)))
         for layer in self.layers:
             x_BNF = self.dropout(layer(x_BNF, lengths_B))
-        x_BNF = self.norm(x_BNF)
+        states_BNC: Tensor = self.norm(x_BNF)
+        return states_BNC
+
+    def decide(self, states_BNC: Float[Tensor, "B N C"], lengths_B: Int[Tensor, " B"]) -> Float[Tensor, "B *frames K"]:
+        """Logits from the states."""
         if not self.per_frame:
-            x_BNF = masked_mean(x_BNF, valid_BN) if self.pooling is None else self.pooling(x_BNF, valid_BN)
-        logits: Tensor = self.head(x_BNF)
+            valid_BN = valid_frames(states_BNC, lengths_B)
+            states_BNC = (
+                masked_mean(states_BNC, valid_BN) if self.pooling is None else self.pooling(states_BNC, valid_BN)
+            )
+        logits: Tensor = self.head(states_BNC)
         return logits

@@ -3,7 +3,8 @@
 Shape suffixes: B batch, N frames after resampling, F features, K classes.
 """
 
-from typing import Annotated, Literal, TypeAlias
+from collections.abc import Mapping
+from typing import Annotated, Literal, Protocol, TypeAlias, cast
 
 from jaxtyping import Bool, Float, Int
 from pydantic import Field
@@ -48,10 +49,25 @@ ModelConfig: TypeAlias = Annotated[
 ]
 
 
+class FrameModel(Protocol):
+    """A model in two steps: a state for each frame, and what they say together."""
+
+    state_size: int
+
+    def frame_states(self, x_BNF: Tensor, lengths_B: Tensor, seen_BN: Tensor) -> Tensor:
+        """(B, N, state_size)."""
+
+    def decide(self, states_BNC: Tensor, lengths_B: Tensor) -> Tensor:
+        """Logits."""
+
+
 class Recogniser(nn.Module):
     """A fold's model. `forward` starts from landmarks, `classify` from the features that `compute_features` gave."""
 
-    def __init__(self, frontend: Frontend, model: ModelConfig, num_classes: int) -> None:
+    def __init__(
+        self, frontend: Frontend, model: ModelConfig, num_classes: int, heads: Mapping[str, int] | None = None
+    ) -> None:
+        """`heads`: outputs of each auxiliary head; only models with `frame_states` can have one."""
         super().__init__()
         self.frontend, self.num_classes = frontend, num_classes
         self.scaler = Scaler(frontend.size)
@@ -59,6 +75,13 @@ class Recogniser(nn.Module):
             self.model: nn.Module = Portfolio([_build(frontend, member, num_classes) for member in model.members])
         else:
             self.model = _build(frontend, model, num_classes)
+        self.auxiliary = nn.ModuleDict(
+            {name: nn.Linear(cast(int, self.model.state_size), size) for name, size in (heads or {}).items()}
+        )
+        # What is measured is standardised before it is taught; shares are taught as they are.
+        self.auxiliary_scalers = nn.ModuleDict(
+            {name: Scaler(size) for name, size in (heads or {}).items() if name == "phonology"}
+        )
 
     def prepare(self, sequences: Sequences) -> tuple[Float[Tensor, "B N F"], Int[Tensor, " B"], Bool[Tensor, "B N"]]:
         """What models take: standardised values, lengths, and in which frames anything was seen."""
@@ -68,6 +91,16 @@ class Recogniser(nn.Module):
         """Features to logits: (B, K), or (B, N, K) of models that answer for each frame."""
         logits: Tensor = self.model(*self.prepare(sequences))
         return logits
+
+    def answer(self, sequences: Sequences) -> tuple[Float[Tensor, "B ..."], dict[str, Float[Tensor, "B N _C"]]]:
+        """Logits, and what each auxiliary head says of each frame: for training."""
+        if not self.auxiliary:
+            return self.classify(sequences), {}
+        x_BNF, lengths_B, seen_BN = self.prepare(sequences)
+        model = cast(FrameModel, self.model)
+        states_BNC = model.frame_states(x_BNF, lengths_B, seen_BN)
+        others = {name: head(states_BNC) for name, head in self.auxiliary.items()}
+        return model.decide(states_BNC, lengths_B), others
 
     def forward(self, inputs: Inputs) -> Float[Tensor, "B ..."]:
         """Landmarks to logits."""
@@ -80,6 +113,7 @@ class Recogniser(nn.Module):
         alone.frontend, alone.num_classes, alone.scaler, alone.model = (
             self.frontend, self.num_classes, self.scaler, member,
         )  # fmt: skip
+        alone.auxiliary, alone.auxiliary_scalers = nn.ModuleDict(), nn.ModuleDict()
         return alone
 
 

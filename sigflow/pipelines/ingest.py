@@ -24,7 +24,7 @@ from sigflow.pipelines.progress import Progress
 from sigflow.pipelines.tally import print_by_label, tally, total
 from sigflow.schema import QUARANTINE_SCHEMA, encode_frames, landmark_schema
 from sigflow.storage import Location
-from sigflow.topology import PARTS, RAW
+from sigflow.topology import PARTS, RAW, SIGNING
 
 _ITEMS_PER_FILE = 64
 
@@ -79,7 +79,7 @@ def import_block(items: Sequence[Item], out: Location, options: ImportOptions) -
 def clip_table(columns: dict[str, Any]) -> pa.Table:
     """One row of the contract; what the layout does not hold is missing."""
     raw = columns[RAW].shape[1] if RAW in columns else 0
-    schema = landmark_schema([part for part in PARTS if part in columns], raw=raw)
+    schema = landmark_schema([part for part in PARTS if part in columns], raw=raw, signing=SIGNING in columns)
     frames = columns["num_frames"]
     arrays = []
     for field in schema:

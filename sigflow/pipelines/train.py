@@ -1,38 +1,41 @@
 """A recipe over all its folds, as one Ray Train run.
 
-The fold mesh: W workers, each its own group, train folds w, w + W, w + 2W, ... in turn. Start-up is paid once, folds
-run side by side, and no group waits for another before the end. Folds commit to the run's directory themselves, so a
-fold that is done is never trained again, whatever fails later. The clips are put in the object store once, and read
-from there by all workers of a node without a copy.
+The fold mesh: W workers are T teams of W / T workers each; team t trains folds t, t + T, t + 2T, ... in turn. Start-up
+is paid once, folds run side by side, and no team waits for another before the end. Only a team of several workers
+exchanges gradients. Folds commit to the run's directory themselves, so a fold that is done is never trained again,
+whatever fails later, and one that is under way goes on from its checkpoint. The clips are put in the object store once,
+and read from there by all workers of a node without a copy.
 """
 
 import sys
-import threading
 import uuid
-from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import ray
 import ray.train
+import ray.train.torch
 import torch
+import torch.distributed
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 
 from sigflow import runs
-from sigflow.data.clips import Clips, load_clips
-from sigflow.data.folds import Fold, Folds, make_folds
-from sigflow.data.targets import chosen_rows, rarest_words, vocabulary, words
+from sigflow.audit import Plan, stop_on_errors
+from sigflow.data.clips import Clips
+from sigflow.data.folds import Fold
+from sigflow.data.targets import words
 from sigflow.errors import UserError
+from sigflow.pipelines.audit import audit_and_tell, prepare
+from sigflow.pipelines.board import Board, watch
 from sigflow.pipelines.job import cluster_cpus, connect, refuse_unshared
 from sigflow.recipes.recipe import Recipe
+from sigflow.report.write import write_report
 from sigflow.storage import Location
-from sigflow.topology import RAW
-from sigflow.training import build, fit
+from sigflow.training import Checkpoint, Epoch, Team, build, fit
 
-FEW_CLIPS = 75  # of a class: what the first users' systems aimed at
-SMALL_FOLD = 10  # clips: one more right or wrong is ten points
-_ONE_DAY_S = 86_400  # groups end at different times, and the last barrier waits for the slowest
+_ONE_DAY_S = 86_400  # teams end at different times, and the last barrier waits for the slowest
 
 
 def train(
@@ -44,124 +47,160 @@ def train(
     holdout: Sequence[str] = (),
     workers: int | None = None,
     resume: bool = False,
+    force: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Train every fold of `recipe` on `data` into the run directory `out`; give its metrics.
+    """Audit the data, train every fold of `recipe` on it into the run directory `out`; give the run's metrics.
+
+    `force`: codes of the audit's errors that are accepted.
 
     Raises:
-        UserError: the data cannot support the folds, or `out` holds something else.
+        UserError: the data cannot support the recipe or the folds, or `out` holds something else.
     """
-    clips = load_clips(data, recipe.parts)
-    recipe = recipe.fitted_to(
-        longest=int(clips.offsets.diff().max()), channels=clips.parts[RAW].shape[1] if RAW in clips.parts else None
-    )
-    sentences = words(clips, sentences=recipe.sentences)
-    rows = chosen_rows(sentences, min_clips=recipe.classes.min_clips, top_n=recipe.classes.top_n)
-    if left_out := len(clips) - len(rows):
-        print(f"train: {left_out} clips of rare labels are left out (recipe.classes)", file=sys.stderr)
-        clips, sentences = clips.select(rows), [sentences[row] for row in rows]
-    folds = make_folds(
-        rarest_words(sentences),
-        clips.column("subject"), clips.column("split"),
-        spec=folds_spec, holdout=holdout, seed=recipe.train.seed,
-    )  # fmt: skip
-    held = set(folds.holdout.tolist())
-    run = runs.Run(
-        recipe=recipe,
-        data=data.uri,
-        data_fingerprint=clips.fingerprint,
-        extractor=str(clips.column("extractor")[0]),
-        labels=vocabulary([s for i, s in enumerate(sentences) if i not in held], blank=recipe.sentences),
-        num_folds=len(folds.folds),
-        folds_spec=folds_spec,
-        folds_fingerprint=folds.fingerprint,
-        holdout=tuple(holdout),
-        subject_independent=folds.subject_independent,
-    )
-    build(recipe, len(run.labels))  # a model that cannot be made for this data ends the job before anything is written
-    runs.start_run(out, run, folds.table([str(clip_id) for clip_id in clips.column("clip_id")]), resume=resume)
-    todo = [fold for fold in folds.folds if not runs.fold_is_done(out, fold.number, run.key)]
+    plan = prepare(recipe, data, folds_spec=folds_spec, holdout=holdout)
+    run = _run_of(plan, data, folds_spec, holdout)
+    build(run.recipe, len(run.labels))  # a model that cannot be made for this data ends the job before all else
+    findings = audit_and_tell(plan)
+    stop_on_errors(findings, force)
+    ids = [str(clip_id) for clip_id in plan.clips.column("clip_id")]
+    runs.start_run(out, run, plan.folds.table(ids), resume=resume)
+    todo = [fold for fold in plan.folds.folds if not runs.fold_is_done(out, fold.number, run.key)]
     if todo:
         connect()
         refuse_unshared(out)
-        _train_folds(run, clips, todo, out, workers)
-    metrics = runs.finish_run(out, run)
-    missed = [
-        f"gate missed: {name} is {gate['value']:.3f}, the recipe wants {gate['target']}; do not rely on this model"
-        for name, gate in metrics["gates"].items()
-        if not gate["passed"]
-    ]
-    found = [*missed, *doubts(sentences, folds)]
-    for line in found:
+        _train_folds(run, plan.clips, todo, out, workers)
+    metrics = runs.finish_run(out, run, plan.clips)
+    learnt = [*runs.missed_gates(metrics), *_alarms(out, run)]
+    for line in learnt:
         print(f"warning: {line}", file=sys.stderr)
-    return metrics | {"warnings": found}
+    told = [f"{f.code}: {f.evidence}; {f.mend}" for f in findings if f.severity != "info"]
+    report = write_report(out, plan.clips, [*learnt, *told])
+    return metrics | {"warnings": [*learnt, *told], "report": report.uri}
 
 
-def doubts(sentences: Sequence[Sequence[str]], folds: Folds) -> list[str]:
-    """What the data cannot show: classes and folds too small to mean much."""
-    counts = Counter(name for sentence in sentences for name in sentence)
-    few = {label: count for label, count in sorted(counts.items()) if count < FEW_CLIPS}
-    found = []
-    if few:
-        worst = min(few, key=lambda label: few[label])
-        found.append(f"{len(few)} of {len(counts)} classes have fewer than {FEW_CLIPS} clips ({worst}: {few[worst]})")
-    found += [
-        f"fold {fold.number} {role}s on {len(rows)} clips: its figure means little"
-        for fold in folds.folds
-        for role, rows in (("stop", fold.stop), ("test", fold.test))
-        if len(rows) < SMALL_FOLD
+def _run_of(plan: Plan, data: Location, folds_spec: str, holdout: Sequence[str]) -> runs.Run:
+    return runs.Run(
+        recipe=plan.recipe,
+        data=data.uri,
+        data_fingerprint=plan.clips.fingerprint,
+        extractor=str(plan.clips.column("extractor")[0]),
+        labels=tuple(plan.labels),
+        num_folds=len(plan.folds.folds),
+        folds_spec=folds_spec,
+        folds_fingerprint=plan.folds.fingerprint,
+        holdout=tuple(holdout),
+        subject_independent=plan.folds.subject_independent,
+    )
+
+
+def _alarms(out: Location, run: runs.Run) -> list[str]:
+    """What the monitors said of each fold."""
+    return [
+        f"fold {number} {alarm['code']}: {alarm['message']}{'; it was ended there' if alarm['stops'] else ''}"
+        for number in range(run.num_folds)
+        for alarm in runs.read_fold_summary(out, number)["alarms"]
     ]
-    if not folds.subject_independent:
-        found.append("not subject-independent: the same person may be trained on and tested")
-    return found
+
+
+@dataclass(frozen=True)
+class _Mesh:
+    """How many workers, in how many teams, on what."""
+
+    workers: int
+    teams: int
+    gpus: bool
+
+
+def plan_mesh(folds: int, asked: int | None, *, cpus: int, gpus: int) -> _Mesh:
+    """A worker per fold, as far as devices reach; more than one for a fold only where more are asked for.
+
+    All teams have the same size, so that what is left over when workers are divided by teams is not used.
+    """
+    devices = gpus or cpus
+    wanted = min(asked or folds, devices)
+    teams = max(1, min(folds, wanted))
+    return _Mesh(teams * max(1, wanted // teams), teams, gpus > 0)
 
 
 def _train_folds(run: runs.Run, clips: Clips, todo: Sequence[Fold], out: Location, workers: int | None) -> None:
-    num_workers = min(workers or cluster_cpus(), len(todo), cluster_cpus())
+    resources = ray.cluster_resources()
+    mesh = plan_mesh(len(todo), workers, cpus=cluster_cpus(), gpus=int(resources.get("GPU", 0)))
     arrays = ray.put(clips.arrays())
-    ended = threading.Event()
-    watcher = threading.Thread(target=_watch, args=(out, run, todo, ended), daemon=True)
-    watcher.start()
-    try:
-        TorchTrainer(
-            _worker,
-            train_loop_config={"run": run, "clips": arrays, "todo": list(todo), "out": out},
-            scaling_config=ScalingConfig(num_workers=num_workers, resources_per_worker={"CPU": 1}),
-            torch_config=TorchConfig(backend="gloo", timeout_s=_ONE_DAY_S),
-            # A name of its own: Ray would silently resume a run of the same name.
-            run_config=RunConfig(
-                name=f"sigflow-{uuid.uuid4().hex[:8]}",
-                storage_path=(out / "ray").uri,
-                failure_config=FailureConfig(max_failures=3),  # of a worker or node; finished folds are not repeated
-            ),
-        ).fit()
-    except SystemExit:  # how Ray Train answers Ctrl-C
-        raise KeyboardInterrupt from None
-    except ray.train.TrainingFailedError as error:
-        causes = [*getattr(error, "worker_failures", {}).values()]
-        for cause in causes:
-            if isinstance(cause, UserError):
-                raise cause from error
-        raise
-    finally:
-        ended.set()
-        watcher.join()
+    board = ray.remote(num_cpus=0)(Board).remote()
+    per_worker = {"GPU": 1.0} if mesh.gpus else {"CPU": 1.0}
+    with watch(board, out, run, todo):
+        try:
+            TorchTrainer(
+                _worker,
+                train_loop_config={
+                    "run": run,
+                    "clips": arrays,
+                    "todo": list(todo),
+                    "out": out,
+                    "teams": mesh.teams,
+                    "board": board,
+                },
+                scaling_config=ScalingConfig(
+                    num_workers=mesh.workers, use_gpu=mesh.gpus, resources_per_worker=per_worker
+                ),
+                torch_config=TorchConfig(backend="nccl" if mesh.gpus else "gloo", timeout_s=_ONE_DAY_S),
+                # A name of its own: Ray would silently resume a run of the same name.
+                run_config=RunConfig(
+                    name=f"sigflow-{uuid.uuid4().hex[:8]}",
+                    storage_path=(out / "ray").uri,
+                    failure_config=FailureConfig(max_failures=3),  # of a worker or node; folds go on where they were
+                ),
+            ).fit()
+        except SystemExit:  # how Ray Train answers Ctrl-C
+            raise KeyboardInterrupt from None
+        except ray.train.TrainingFailedError as error:
+            for cause in getattr(error, "worker_failures", {}).values():
+                if isinstance(cause, UserError):
+                    raise cause from error
+            raise
 
 
 def _worker(config: dict[str, Any]) -> None:
-    """One group of the mesh. `report` is a barrier of all workers, so each calls it once, at its end."""
-    run, out, todo = config["run"], config["out"], config["todo"]
+    """One worker of the mesh. `report` is a barrier of all workers, so each calls it once, at its end."""
+    run, out, todo, teams = config["run"], config["out"], config["todo"], config["teams"]
     context = ray.train.get_context()
     torch.set_num_threads(1)  # the CPU that it asked for
+    size = context.get_world_size() // teams
+    number, rank = divmod(context.get_world_rank(), size)
+    team = Team()
+    if size > 1:  # every worker has to make every group, in the same order
+        ranks = [list(range(first, first + size)) for first in range(0, teams * size, size)]
+        team = Team(rank, size, [torch.distributed.new_group(each) for each in ranks][number])
     clips = Clips.from_arrays(ray.get(config["clips"]))
-    for fold in todo[context.get_world_rank() :: context.get_world_size()]:
+    for fold in todo[number::teams]:
         if not runs.fold_is_done(out, fold.number, run.key):
-            train_fold(run, clips, fold, out)
+            say = config["board"].say.remote
+
+            def report(epoch: Epoch, fold: Fold = fold, say: Any = say) -> None:
+                if rank == 0:
+                    say(fold.number, epoch)
+
+            train_fold(run, clips, fold, out, device=ray.train.torch.get_device(), team=team, report=report)
     ray.train.report({})
 
 
-def train_fold(run: runs.Run, clips: Clips, fold: Fold, out: Location) -> None:
-    """Fit one fold and commit it."""
-    result = fit(run.recipe, clips, run.labels, fold)
+def train_fold(
+    run: runs.Run,
+    clips: Clips,
+    fold: Fold,
+    out: Location,
+    *,
+    device: torch.device | None = None,
+    team: Team | None = None,
+    report: Any = lambda epoch: None,
+) -> None:
+    """Fit one fold and commit it; what a killed worker left of it is taken up. Of a team the first worker writes."""
+    team = team or Team()
+    checkpoint = Checkpoint(out / f"fold_{fold.number}" / "checkpoint.pt", f"{run.key}/{fold.number}")
+    result = fit(
+        run.recipe, clips, run.labels, fold, device=device, checkpoint=checkpoint, team=team, report=report
+    )  # fmt: skip
+    if team.rank:
+        return
     ids, subjects = (clips.table[name].take(fold.test).to_pylist() for name in ("clip_id", "subject"))
     labels = [" ".join(sentence) for sentence in words(clips, sentences=run.recipe.sentences)]
     runs.write_fold(
@@ -170,23 +209,9 @@ def train_fold(run: runs.Run, clips: Clips, fold: Fold, out: Location) -> None:
         test=runs.predictions_table(
             ids, fold.number, [labels[i] for i in fold.test], subjects, result.test_probs
         ),
-        summary={"best_epoch": result.best_epoch, "metrics": result.metrics, "history": result.history},
+        summary={
+            "best_epoch": result.best_epoch, "metrics": result.metrics, "history": result.history,
+            "alarms": [alarm._asdict() for alarm in result.alarms],
+        },
     )  # fmt: skip
-
-
-def _watch(out: Location, run: runs.Run, todo: Sequence[Fold], ended: threading.Event) -> None:
-    """Say on stderr when a fold is complete."""
-    waiting = {fold.number for fold in todo}
-    last = False
-    while waiting and not last:
-        last = ended.wait(1.0)
-        for number in sorted(waiting):
-            if runs.fold_is_done(out, number, run.key):
-                waiting.discard(number)
-                fold = runs.read_fold_summary(out, number)
-                score = run.recipe.score
-                print(
-                    f"train: fold {number + 1}/{run.num_folds} {score} {fold['metrics'][score]:.3f}, "
-                    f"epoch {fold['best_epoch']} of {len(fold['history'])}",
-                    file=sys.stderr, flush=True,
-                )  # fmt: skip
+    checkpoint.delete()

@@ -1,7 +1,7 @@
 """What an experiment consists of; found by name or file, changed by overrides."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,12 +11,17 @@ from sigflow.config import Config
 from sigflow.data.augment import Augmentation, Mixing
 from sigflow.errors import UserError
 from sigflow.features.frontend import Frontend
+from sigflow.features.phonology import PhonologyFeatures
 from sigflow.features.raw import RawFeatures
 from sigflow.losses import CrossEntropy, Ctc, LossConfig
 from sigflow.models.bilstm import BilstmConfig
 from sigflow.models.recogniser import ModelConfig, PortfolioConfig, SingleConfig
 from sigflow.models.rocket import RocketConfig
+from sigflow.monitors import Monitors
 from sigflow.optim import OptimConfig
+from sigflow.topology import INPUTS, SIGNING
+
+AT_MOST = frozenset({"wer", "ece", "false_alarms_per_hour"})  # gates that smaller figures pass
 
 
 class TrainConfig(Config):
@@ -32,13 +37,52 @@ class TrainConfig(Config):
     seed: int = Field(default=0, ge=0, lt=2**31)
 
 
+class Auxiliary(Config):
+    """What else each frame is asked for while training (multi-task learning): weights of those losses, 0: not at all.
+
+    `phonology`: the phonological features of the frame, standardised. `segmentation`: whether a sign is being made, and
+    whether it begins; for sentences whose glosses have times (composed ones have). Exported graphs lack both.
+    """
+
+    phonology: float = Field(default=0.0, ge=0)
+    segmentation: float = Field(default=0.0, ge=0)
+
+    @property
+    def heads(self) -> dict[str, int]:
+        """Outputs of each head."""
+        sizes = {"phonology": PhonologyFeatures().size, "segmentation": 2}
+        return {name: size for name, size in sizes.items() if getattr(self, name)}
+
+
 class Gates(Config):
-    """What out-of-fold results must reach for the run to pass."""
+    """What pooled out-of-fold results must reach for the run to pass; the names are those of metrics.json.
+
+    precision, recall, f1, roc_auc, average_precision: of two classes those of the second one in order (of ADL and Fall:
+    Fall), of more the means over classes.
+    """
 
     accuracy: float | None = None
     macro_f1: float | None = None
     worst_subject_accuracy: float | None = None
-    wer: float | None = None  # at most
+    precision: float | None = None
+    recall: float | None = None
+    f1: float | None = None
+    roc_auc: float | None = None
+    average_precision: float | None = None
+    top_3: float | None = None  # the right class is among the 3 likeliest
+    top_5: float | None = None
+    wer: float | None = None
+    ece: float | None = None
+    false_alarms_per_hour: float | None = None
+
+    def judge(self, figures: Mapping[str, Any]) -> dict[str, dict[str, float | bool | None]]:
+        """Of each gate that is set: target, value, passed. What was not measured is not passed."""
+        gates: dict[str, dict[str, float | bool | None]] = {}
+        for name, target in self.model_dump(exclude_none=True).items():
+            value = figures.get(name)
+            passed = value is not None and (value <= target if name in AT_MOST else value >= target)
+            gates[name] = {"target": target, "value": value, "passed": passed}
+        return gates
 
 
 class Classes(Config):
@@ -59,6 +103,8 @@ class Recipe(Config):
     loss: LossConfig = CrossEntropy()
     optim: OptimConfig = OptimConfig()
     train: TrainConfig = TrainConfig()
+    auxiliary: Auxiliary = Auxiliary()
+    monitors: Monitors = Monitors()
     classes: Classes = Classes()
     gates: Gates = Gates()
 
@@ -69,6 +115,13 @@ class Recipe(Config):
         models = self.model.members if isinstance(self.model, PortfolioConfig) else (self.model,)
         if any(self.sentences != (isinstance(model, BilstmConfig) and model.per_frame) for model in models):
             raise ValueError("ctc needs a model that answers for each frame (bilstm with per_frame), others must not")
+        if self.auxiliary.heads and not isinstance(self.model, BilstmConfig):
+            raise ValueError("auxiliary heads need a model with a state for each frame: bilstm")
+        if self.reads_signing and self.frontend.resampling.num_frames is not None:
+            raise ValueError(
+                "auxiliary.segmentation and loss.alignment need the frames as they are: set "
+                "frontend.resampling.num_frames to null"
+            )
         foreign = "macro_f1" if self.sentences else "wer"
         if self.train.stop_on == foreign or getattr(self.gates, foreign) is not None:
             raise ValueError(f"{foreign} is no figure of this loss: change train.stop_on and gates.{foreign}")
@@ -81,8 +134,19 @@ class Recipe(Config):
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """Parts of the landmarks that are read."""
-        return self.frontend.parts
+        """What is read of the data."""
+        wanted = {*self.frontend.parts, *(self.auxiliary_frontend.parts if self.auxiliary.phonology else ())}
+        return (*(part for part in INPUTS if part in wanted), *((SIGNING,) if self.reads_signing else ()))
+
+    @property
+    def reads_signing(self) -> bool:
+        """Whether training needs to know in which frames there are signs."""
+        return bool(self.auxiliary.segmentation or (isinstance(self.loss, Ctc) and self.loss.alignment))
+
+    @property
+    def auxiliary_frontend(self) -> Frontend:
+        """What the head for phonology is taught, at the times of the features."""
+        return Frontend(features=(PhonologyFeatures(),), resampling=self.frontend.resampling)
 
     @property
     def score(self) -> str:

@@ -19,7 +19,13 @@ NO_SPLIT: list[str | None] = [None] * 90
 def folds_of(
     labels: Sequence[str], subjects: Sequence[str | None], spec: str, holdout: Sequence[str] = (), seed: int = 0
 ) -> Folds:
-    return make_folds(labels, subjects, [None] * len(labels), spec=spec, holdout=holdout, seed=seed)
+    return make_folds(
+        labels,
+        subjects,
+        [None] * len(labels),
+        spec=spec if spec in ("subject", "split") else f"{spec}@{seed}",
+        holdout=holdout,
+    )
 
 
 @st.composite

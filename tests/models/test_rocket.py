@@ -181,6 +181,25 @@ def test_probabilities_are_as_good_as_they_say_on_new_clips() -> None:
     assert abs(float(right.mean() - confidence.mean())) < 0.12
 
 
+def test_fitting_again_forgets_the_first_clips() -> None:
+    x_BNF, lengths_B, target_B = waves(30)
+    again, once = (RocketModel(SMALL, 3, 2).eval() for _ in range(2))
+    again.fit(5 * x_BNF[:12], lengths_B[:12], target_B[:12])
+    for model in (again, once):
+        model.fit(x_BNF, lengths_B, target_B)
+    assert torch.equal(logits(again, x_BNF, lengths_B), logits(once, x_BNF, lengths_B))
+
+
+def test_padding_counts_as_no_frame_where_features_hardly_vary() -> None:
+    """Such a feature's convolutions are divided by next to nothing: their values are huge."""
+    x_BNF, lengths_B, target_B = waves(20)
+    model = RocketModel(SMALL, 1, 2).eval()
+    model.fit(1e-6 * x_BNF[:, :, :1], lengths_B, target_B)
+    wild_BNF = 8 * x_BNF[:, :, :1]
+    alone = logits(model, wild_BNF[:1, : int(lengths_B[0])], lengths_B[:1])
+    assert torch.allclose(logits(model, wild_BNF, lengths_B)[:1], alone, atol=1e-5)
+
+
 def test_saved_weights_are_the_whole_model() -> None:
     model = fitted(ALL)
     again = RocketModel(ALL.model_copy(update={"seed": 7}), 3, 3).eval()

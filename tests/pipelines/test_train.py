@@ -1,25 +1,34 @@
-"""If these fail, a run on data that cannot support it looks like any other."""
+"""If these fail, devices stand idle, teams wait for workers that are not there, or nobody sees how far training is."""
 
-from sigflow.data.folds import make_folds
-from sigflow.pipelines.train import FEW_CLIPS, doubts
+import time
 
+import pytest
 
-def test_few_clips_and_small_folds_are_said_before_anyone_relies_on_them() -> None:
-    labels = ["a", "b"] * 12
-    subjects = [name for name in "wxyz" for _ in range(6)]
-    folds = make_folds(labels, subjects, [None] * 24, spec="subject")
-    found = doubts(labels, folds)
-    assert f"2 of 2 classes have fewer than {FEW_CLIPS} clips (a: 12)" in found
-    assert sum("tests on 6 clips" in line for line in found) == 4
+from sigflow.pipelines.board import progress
+from sigflow.pipelines.train import plan_mesh
+from sigflow.recipes.recipe import TrainConfig
 
 
-def test_enough_clips_of_several_people_raise_no_doubt() -> None:
-    labels = ["a", "b"] * 150
-    subjects = [name for name in "vwxyz" for _ in range(60)]
-    assert doubts(labels, make_folds(labels, subjects, [None] * 300, spec="5")) == []
+@pytest.mark.parametrize(
+    ("folds", "asked", "cpus", "gpus", "workers", "teams"),
+    [
+        (5, None, 2, 0, 2, 2),
+        (5, None, 64, 0, 5, 5),  # more than one worker for a fold only when asked for
+        (5, 1, 64, 0, 1, 1),
+        (2, 8, 64, 0, 8, 2),
+        (3, 8, 64, 0, 6, 3),  # all teams alike
+        (5, 8, 4, 0, 4, 4),  # never more than there are
+        (5, None, 64, 2, 2, 2),  # GPUs, where there are some
+        (1, 4, 2, 4, 4, 1),
+    ],
+)
+def test_workers_and_teams(folds: int, asked: int | None, cpus: int, gpus: int, workers: int, teams: int) -> None:
+    mesh = plan_mesh(folds, asked, cpus=cpus, gpus=gpus)
+    assert (mesh.workers, mesh.teams, mesh.gpus) == (workers, teams, gpus > 0)
 
 
-def test_folds_that_split_a_person_are_always_doubted() -> None:
-    labels = ["a", "b"] * 150
-    folds = make_folds(labels, [None] * 300, [None] * 300, spec="random:5")
-    assert any("not subject-independent" in line for line in doubts(labels, folds))
+def test_the_line_says_how_far_each_fold_is() -> None:
+    epochs = {1: {"epoch": 3, "loss": 0.5, "stop_loss": 0.75}, 0: {"epoch": 7, "loss": 0.25, "stop_loss": 0.5}}
+    line = progress(epochs, TrainConfig(epochs=40), {0, 1, 2}, time.monotonic())
+    assert "3 folds to go" in line
+    assert "fold 1 epoch 7/40 loss 0.250 stop 0.500 | fold 2 epoch 3/40 loss 0.500 stop 0.750" in line

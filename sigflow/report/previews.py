@@ -1,6 +1,5 @@
-"""Pictures of data and runs, as PNG bytes."""
+"""Pictures of data: clips with their landmarks drawn over the video, and features over time; PNG bytes."""
 
-import io
 import json
 from collections.abc import Mapping, Sequence
 from itertools import chain
@@ -8,13 +7,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from sigflow.landmarks.video import Sampling, read_frames
+from sigflow.report.skeleton import draw_landmarks
+from sigflow.report.style import png
 from sigflow.storage import locate
 from sigflow.topology import PARTS
 
+# Bright: they lie on video.
 _COLOURS = {"left_hand": "#1f9bff", "right_hand": "#ff7f2a", "pose": "#3ddc84", "face": "#e8e8e8"}
 
 
@@ -54,7 +55,7 @@ def contact_sheet(rows: pa.Table, *, frames_each: int = 5) -> bytes:
                 if number in wanted:
                     _draw(wanted[number], frame.rgb_HWC, clip, number)
         line[0].set_title(clip_title(clip), loc="left", fontsize=9)
-    return _png(figure)
+    return png(figure, 90)
 
 
 def clip_title(clip: Mapping[str, Any]) -> str:
@@ -87,68 +88,16 @@ def feature_chart(clips: Sequence[Curves], panels: Sequence[Sequence[Panel]]) ->
             axis.grid(alpha=0.3)
         for axis in axes[-1]:
             axis.set_xlabel("seconds", fontsize=7)
-    return _png(figure)
-
-
-def loss_curves(history: Sequence[dict[str, Any]]) -> bytes:
-    """Loss and accuracy over epochs, one line per fold; `history` are the rows of history.csv."""
-    figure = Figure(figsize=(10, 3.6), layout="constrained")
-    for axis, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
-        for number, fold in enumerate(sorted({row["fold"] for row in history})):
-            epochs = [row for row in history if row["fold"] == fold]
-            x = [float(row["epoch"]) for row in epochs]
-            axis.plot(x, [float(row[name]) for row in epochs], color=f"C{number}", linewidth=1, linestyle=":")
-            axis.plot(
-                x,
-                [float(row[f"stop_{name}"]) for row in epochs],
-                color=f"C{number}",
-                linewidth=1.5,
-                label=f"fold {fold}",
-            )
-        axis.set(xlabel="epoch", ylabel=name, title=f"{name} (dotted: training, solid: stop part)")
-        axis.grid(alpha=0.3)
-    axis.legend(fontsize=8)
-    return _png(figure)
-
-
-def confusion_matrix(counts: Sequence[Sequence[int]], labels: Sequence[str], title: str) -> bytes:
-    """Counts (K, K), row: true class, column: predicted; shade: share of the true class."""
-    counts_KK = np.array(counts)
-    share_KK = counts_KK / np.maximum(counts_KK.sum(1, keepdims=True), 1)
-    side = 2.0 + 0.55 * len(labels)
-    figure = Figure(figsize=(side + 0.6, side), layout="constrained")
-    axis = figure.subplots()
-    axis.imshow(share_KK, cmap="Blues", vmin=0, vmax=1)
-    for (row, column), count in np.ndenumerate(counts_KK):
-        if count and len(labels) <= 30:
-            axis.text(
-                column,
-                row,
-                str(count),
-                ha="center",
-                va="center",
-                color="white" if share_KK[row, column] > 0.5 else "black",
-            )
-    axis.set(xlabel="predicted", ylabel="true", title=title)
-    axis.set_xticks(range(len(labels)), labels, rotation=45, ha="right")
-    axis.set_yticks(range(len(labels)), labels)
-    return _png(figure)
+    return png(figure, 90)
 
 
 def _draw(axis: Any, rgb_HWC: np.ndarray, clip: dict[str, Any], number: int) -> None:
     height, width = rgb_HWC.shape[:2]
     axis.imshow(rgb_HWC)
-    for part in PARTS:
-        if part in clip and clip[part][number] is not None:
-            points = np.array(clip[part][number]).reshape(-1, 3)[:, :2] * (width, height)
-            lines = [points[list(edge)] for edge in PARTS[part].edges]
-            axis.add_collection(LineCollection(lines, colors=_COLOURS[part], linewidths=1.2))
-            if part != "face":
-                axis.scatter(*points.T, s=4, color=_COLOURS[part], zorder=3)
+    points = {
+        part: np.array(clip[part][number]).reshape(-1, 3)[:, :2] * (width, height)
+        for part in PARTS
+        if part in clip and clip[part][number] is not None
+    }
+    draw_landmarks(axis, points, _COLOURS)
     axis.set(xlim=(0, width), ylim=(height, 0))
-
-
-def _png(figure: Figure) -> bytes:
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=90)
-    return stream.getvalue()

@@ -15,7 +15,8 @@ from sigflow.features.frontend import compute_features
 from sigflow.recipes.catalogue import find_recipe
 from sigflow.recipes.recipe import Recipe, override
 from sigflow.storage import Location
-from sigflow.training import Epoch, FoldResult, _class_weights, build, fit
+from sigflow.training import Epoch, FoldResult, build, fit
+from sigflow.training.descent import class_weights
 
 RECIPE = override(find_recipe("isolated_gestures"), ["train.epochs=6", "model.hidden=[16, 8]", "model.dense=8"])
 
@@ -145,7 +146,7 @@ def test_every_epoch_is_reported_as_it_ends(clips: Clips, labels: list[str], fol
     assert [epoch["epoch"] for epoch in seen] == [1, 2, 3, 4, 5, 6]
     assert set(seen[0]) == {
         "epoch", "loss", "accuracy", "grad_norm", "stop_loss", "stop_accuracy", "stop_macro_f1",
-        "stop_distinct_predicted",
+        "stop_distinct_predicted", "stop_top_share", "stop_entropy",
     }  # fmt: skip
 
 
@@ -158,10 +159,10 @@ def test_rare_classes_weigh_more_each_at_its_own_index(clips: Clips, labels: lis
     target = torch.tensor([2, 0, 0, 0, 2, 3])
     expected = compute_class_weight("balanced", classes=np.array([0, 2, 3]), y=target.numpy()) * 3 / 4
     assert torch.allclose(
-        _class_weights(Targets(target[:, None], torch.ones_like(target)), 4)[[0, 2, 3]].double(),
+        class_weights(Targets(target[:, None], torch.ones_like(target)), 4)[[0, 2, 3]].double(),
         torch.from_numpy(expected),
     )
-    assert float(_class_weights(Targets(target[:, None], torch.ones_like(target)), 4)[1]) == 0.0
+    assert float(class_weights(Targets(target[:, None], torch.ones_like(target)), 4)[1]) == 0.0
     lopsided = replace(
         fold, train=fold.train[np.array([str(clips.column("label")[i]) for i in fold.train]) != labels[0]]
     )

@@ -1,6 +1,5 @@
-"""If these fail, pictures show landmarks on the wrong frames, or a report ends a run that went well."""
+"""If these fail, pictures of data show landmarks on the wrong frames, or hide what the detector lost."""
 
-import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,26 +7,17 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from matplotlib import colors, image
+from matplotlib import colors
 
 from sigflow.landmarks.assets import model_path
 from sigflow.landmarks.detector import DetectorOptions
 from sigflow.landmarks.extraction import Extracted, extract_clip, landmark_table
 from sigflow.landmarks.synthetic import SUBJECTS, render_clip, write_video
-from sigflow.report import Curves, Panel, clip_title, confusion_matrix, contact_sheet, feature_chart, loss_curves
+from sigflow.report import Curves, Panel, clip_title, contact_sheet, feature_chart
+from tests.report.pictures import pixels, share
 
 ADA = SUBJECTS[0]
 ORANGE, BLUE = "#ff7f2a", "#1f9bff"  # the right hand's lines and the left's
-
-
-def pixels(png: bytes) -> np.ndarray:
-    assert png.startswith(b"\x89PNG")
-    return np.asarray(image.imread(io.BytesIO(png)))[..., :3]
-
-
-def share(picture: np.ndarray, colour: str) -> float:
-    """Share of the picture's points that have about this colour."""
-    return float((np.abs(picture - np.array(colors.to_rgb(colour))).max(axis=-1) < 0.06).mean())
 
 
 @pytest.fixture(scope="module")
@@ -129,36 +119,3 @@ def test_a_clip_without_label_and_subject_is_called_by_its_name() -> None:
     assert clip_title(clip) == "a.mp4"
     assert clip_title(clip | {"label": "wave"}) == "wave"
     assert clip_title(clip | {"label": "wave", "subject": "ada"}) == "wave · ada"
-
-
-def history(folds: int, epochs: int) -> list[dict[str, Any]]:
-    """As csv.DictReader reads history.csv: all text."""
-    names = ("loss", "accuracy", "stop_loss", "stop_accuracy")
-    return [
-        {"fold": str(fold), "epoch": str(epoch)} | {name: str(1 / (1 + epoch + fold)) for name in names}
-        for fold in range(folds)
-        for epoch in range(epochs)
-    ]
-
-
-def test_loss_curves_show_every_fold() -> None:
-    picture = pixels(loss_curves(history(3, 8)))
-    assert all(share(picture, f"C{fold}") > 1e-4 for fold in range(3))
-    assert share(picture, "C3") == 0
-
-
-def test_a_run_of_one_epoch_still_has_its_curves() -> None:
-    assert pixels(loss_curves(history(2, 1))).size
-
-
-def test_a_confusion_matrix_is_dark_where_the_model_is_right() -> None:
-    right, wrong = (
-        pixels(confusion_matrix(np.eye(3, dtype=int)[::step].tolist(), list("abc"), "")) for step in (1, -1)
-    )
-    height, width = right.shape[:2]
-    corner = np.s_[height // 8 : height // 4, width // 3 : width // 2]
-    assert right[corner].mean() < wrong[corner].mean()
-
-
-def test_a_class_without_clips_does_not_end_the_report() -> None:
-    assert pixels(confusion_matrix([[2, 0], [0, 0]], ["a", "b"], "empty class")).size

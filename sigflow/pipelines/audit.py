@@ -1,0 +1,31 @@
+"""What a run would be made of, and what speaks against it: the same steps for the audit and for training."""
+
+import sys
+from collections.abc import Sequence
+
+from sigflow.audit import Finding, Plan, audit, make_plan
+from sigflow.data.clips import load_clips
+from sigflow.recipes.recipe import Recipe
+from sigflow.storage import Location
+
+
+def prepare(recipe: Recipe, data: Location, *, folds_spec: str = "5", holdout: Sequence[str] = ()) -> Plan:
+    """A run of `recipe` on `data` as it would be.
+
+    Clips of several extractors are read: that is an error of the audit, which whoever forces it takes as it is.
+
+    Raises:
+        UserError: no clips, no labels at all, or folds that the data cannot give.
+    """
+    plan = make_plan(recipe, load_clips(data, recipe.parts, mixed=True), folds_spec=folds_spec, holdout=holdout)
+    if plan.left_out:
+        print(f"{plan.left_out} clips of rare labels are left out (recipe.classes)", file=sys.stderr)
+    return plan
+
+
+def audit_and_tell(plan: Plan) -> list[Finding]:
+    """The findings, each also as a line for people."""
+    findings = audit(plan)
+    for finding in findings:
+        print(f"{finding.severity}: {finding.code}: {finding.evidence}; {finding.mend}", file=sys.stderr)
+    return findings

@@ -1,0 +1,94 @@
+"""What all folds are doing, side by side, while they are trained.
+
+Workers tell an actor of each epoch and do not wait for it; the driver reads it now and then. It holds nothing that is
+needed: when it is lost, only the lines on the terminal are.
+"""
+
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import ray
+from ray.exceptions import RayError
+from tqdm import tqdm
+
+from sigflow import runs
+from sigflow.data.folds import Fold
+from sigflow.monitors import Epoch
+from sigflow.recipes.recipe import TrainConfig
+from sigflow.storage import Location
+
+_LOOK_EVERY_S = 1.0
+_SAY_EVERY_S = 30.0  # where there is no terminal whose line can be replaced
+
+
+class Board:
+    """The last epoch of each fold."""
+
+    def __init__(self) -> None:
+        self._last: dict[int, Epoch] = {}
+
+    def say(self, fold: int, epoch: Epoch) -> None:
+        """Called by workers."""
+        self._last[fold] = epoch
+
+    def read(self) -> dict[int, Epoch]:
+        """Called by the driver."""
+        return self._last
+
+
+@contextmanager
+def watch(board: Any, out: Location, run: runs.Run, todo: Sequence[Fold]) -> Iterator[None]:
+    """Say on stderr how far each fold is, and when one is complete."""
+    ended = threading.Event()
+    thread = threading.Thread(target=_watch, args=(board, out, run, todo, ended), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _watch(board: Any, out: Location, run: runs.Run, todo: Sequence[Fold], ended: threading.Event) -> None:
+    waiting = {fold.number for fold in todo}
+    score = run.recipe.score
+    started = said = time.monotonic()
+    line = tqdm(bar_format="{desc}", file=sys.stderr) if sys.stderr.isatty() else None
+    last = False
+    while waiting and not last:
+        last = ended.wait(_LOOK_EVERY_S)
+        for number in sorted(waiting):
+            if runs.fold_is_done(out, number, run.key):
+                waiting.discard(number)
+                fold = runs.read_fold_summary(out, number)
+                tqdm.write(
+                    f"train: fold {number + 1}/{run.num_folds} {score} {fold['metrics'][score]:.3f}, "
+                    f"epoch {fold['best_epoch']} of {len(fold['history'])}",
+                    file=sys.stderr,
+                )  # fmt: skip
+        try:
+            epochs: dict[int, Epoch] = ray.get(board.read.remote(), timeout=5.0)
+        except RayError:
+            continue
+        words = progress({n: e for n, e in epochs.items() if n in waiting}, run.recipe.train, waiting, started)
+        if line is not None:
+            line.set_description_str(words)
+        elif epochs and time.monotonic() - said >= _SAY_EVERY_S:
+            said = time.monotonic()
+            print(words, file=sys.stderr, flush=True)
+    if line is not None:
+        line.close()
+
+
+def progress(epochs: dict[int, Epoch], config: TrainConfig, waiting: set[int], started: float) -> str:
+    """One line: of each fold its epoch and losses, and at most how long it will take."""
+    each = [
+        f"fold {number + 1} epoch {epoch['epoch']}/{config.epochs} loss {epoch['loss']:.3f} "
+        f"stop {epoch['stop_loss']:.3f}"
+        for number, epoch in sorted(epochs.items())
+    ]
+    return f"train: {len(waiting)} folds to go | " + " | ".join(each) + f" | {time.monotonic() - started:.0f} s"

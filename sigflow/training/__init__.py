@@ -1,0 +1,8 @@
+"""Fit one fold: plain PyTorch, no Ray."""
+
+from sigflow.monitors import Epoch
+from sigflow.training.checkpoint import Checkpoint
+from sigflow.training.fold import FoldResult, build, fit
+from sigflow.training.team import Team
+
+__all__ = ["Checkpoint", "Epoch", "FoldResult", "Team", "build", "fit"]

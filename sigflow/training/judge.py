@@ -1,0 +1,80 @@
+"""What a model says of clips, and how good that is.
+
+Shape suffixes: N clips, T frames, K classes.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sigflow.decoding import ctc_greedy
+from sigflow.features.frontend import Sequences
+from sigflow.losses import Ctc, ctc_loss
+from sigflow.metrics import blank_ratio, classification, macro_f1, transcription, word_error_rate
+from sigflow.models.recogniser import Recogniser
+from sigflow.monitors import Epoch, diversity
+from sigflow.training.parts import Part
+
+_BATCH = 256
+
+
+@torch.no_grad()
+def logits_of(model: Recogniser, sequences: Sequences) -> Tensor:
+    """(N, K), or (N, T, K) padded with 0."""
+    model.eval()
+    lengths_N = sequences.lengths
+    parts = []
+    for rows in torch.arange(len(lengths_N), device=lengths_N.device).split(_BATCH):
+        values = sequences.values[rows, : int(lengths_N[rows].max())]
+        parts.append(model.classify(Sequences(values, lengths_N[rows])))
+    if parts[0].ndim == 3:
+        longest = max(part.shape[1] for part in parts)
+        parts = [nn.functional.pad(part, (0, 0, 0, longest - part.shape[1])) for part in parts]
+    return torch.cat(parts)
+
+
+def evaluate(model: Recogniser, part: Part) -> Epoch:
+    """Plain loss (no weights, no smoothing), what is recognised, and how diverse the answers are."""
+    logits = logits_of(model, part.sequences)
+    targets = part.targets
+    if logits.ndim == 3:
+        given, true = decoded(logits, part.sequences.lengths), targets.sentences()
+        loss_N = ctc_loss(logits, part.sequences.lengths, targets.glosses, targets.lengths, Ctc())
+        return {
+            "loss": float(loss_N.mean()),
+            "accuracy": sum(mine == theirs for mine, theirs in zip(given, true, strict=True)) / len(true),
+            "wer": word_error_rate(true, given),
+            "blank_ratio": blank_ratio(unpadded(logits.cpu().numpy(), part.sequences.lengths)),
+            **diversity([gloss for sentence in given for gloss in sentence], logits.shape[2] - 1),
+        }
+    target_N, predicted_N = targets.glosses[:, 0].cpu(), logits.argmax(1).cpu()
+    return {
+        "loss": float(nn.functional.cross_entropy(logits.cpu(), target_N)),
+        "accuracy": float((predicted_N == target_N).float().mean()),
+        "macro_f1": macro_f1(target_N.numpy(), predicted_N.numpy(), logits.shape[1]),
+        **diversity(predicted_N.tolist(), logits.shape[1]),
+    }
+
+
+def test_metrics(
+    probs: list[np.ndarray], part: Part, labels: Sequence[str], subjects: Sequence[str | None]
+) -> dict[str, Any]:
+    """Of `probs`, one array per clip."""
+    if probs[0].ndim == 2:
+        return transcription(probs, part.targets.sentences(), labels, subjects)
+    return classification(np.array(probs), part.targets.glosses[:, 0].cpu().numpy(), labels, subjects)
+
+
+def decoded(logits_BTK: Tensor, lengths_B: Tensor) -> list[list[int]]:
+    """Greedily."""
+    return [ctc_greedy(frames) for frames in unpadded(logits_BTK.cpu().numpy(), lengths_B)]
+
+
+def unpadded(probs: np.ndarray, lengths_N: Tensor) -> list[np.ndarray]:
+    """One array per clip, (K,), or (T, K) of its frames."""
+    if probs.ndim == 2:
+        return list(probs)
+    return [frames[:length] for frames, length in zip(probs, lengths_N.tolist(), strict=True)]
