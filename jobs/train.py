@@ -20,6 +20,7 @@ def flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--folds", default="5", help="5, subject, random:5 or split; default 5")
     parser.add_argument("--holdout", default="", help="subjects, separated by commas, that no fold sees")
     parser.add_argument("--workers", type=job.positive(int), help="how many train side by side; default one per CPU")
+    parser.add_argument("--init", type=job.path, metavar="RUN", help="begin with the weights of this finished run")
     parser.add_argument("--resume", action="store_true", help="go on with the run that --out holds")
     parser.add_argument("--force", default="", metavar="CODE,...", help="errors of the audit that are accepted")
     parser.add_argument(
@@ -33,7 +34,7 @@ def main(args: argparse.Namespace) -> dict[str, object]:
     metrics = train(
         recipe, args.data, args.out,
         folds_spec=args.folds, holdout=holdout, workers=args.workers, resume=args.resume,
-        force=[code for code in args.force.split(",") if code],
+        init=args.init, force=[code for code in args.force.split(",") if code],
     )  # fmt: skip
     score = recipe.score
     shown = (f"{score}_mean", f"{score}_std", score, "accuracy", "worst_subject", "subject_independent")

@@ -56,11 +56,16 @@ class Run(Config):
     folds_fingerprint: str
     holdout: tuple[str, ...]
     subject_independent: bool
+    init: str | None = None  # key of the run whose weights it began with
 
     @property
     def key(self) -> str:
-        """Hash of recipe, data and folds: a fold trained under another key belongs to another run."""
-        same = (self.recipe.model_dump_json(), self.data_fingerprint, self.labels, self.folds_fingerprint)
+        """Hash of recipe, data, folds and what it began with: a fold trained under another key belongs to another run."""
+        same: tuple[object, ...] = (
+            self.recipe.model_dump_json(), self.data_fingerprint, self.labels, self.folds_fingerprint,
+        )  # fmt: skip
+        if self.init:
+            same = (*same, self.init)
         return hashlib.sha256(repr(same).encode()).hexdigest()[:16]
 
 

@@ -1,10 +1,13 @@
 """If these fail, training pushes the wrong class, rare classes get another's weight, or blanks swallow sentences."""
 
+from math import log
+
 import pytest
 import torch
 from torch import Tensor
 
-from sigflow.losses import CrossEntropy, Ctc, Focal, classification_loss, ctc_loss, fits
+from sigflow.decoding import BLANK
+from sigflow.losses import CrossEntropy, Ctc, Focal, alignment_loss, auxiliary_loss, classification_loss, ctc_loss, fits
 
 LOGITS = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
 TARGET = torch.tensor([0, 1, 2, 3, 0, 0])
@@ -103,3 +106,27 @@ def test_a_sentence_that_does_not_fit_costs_nothing_and_is_told() -> None:
     assert ctc_loss(FRAMES[:1], torch.tensor([4]), glosses, counts, Ctc()).tolist() == [0.0]
     assert fits(torch.tensor([4]), glosses, counts).tolist() == [False]
     assert fits(torch.tensor([5]), glosses, counts).tolist() == [True]
+
+
+def test_each_stretch_of_signing_is_the_next_gloss_and_blank_is_between() -> None:
+    signing = torch.tensor([[0.0, 1, 1, 0, 1, float("nan")], [1, 1, 1, 1, 1, 1]])
+    glosses, lengths = torch.tensor([[2, 1], [1, 2]]), torch.tensor([2, 2])
+    logits = torch.zeros(2, 6, 3)
+    for frame, gloss in enumerate([BLANK, 2, 2, BLANK, 1]):
+        logits[0, frame, gloss] = 50.0
+    logits[0, 5, 0] = -50.0  # nobody knows what is right there
+    loss = alignment_loss(logits, signing, glosses, lengths)
+    assert loss[0] == pytest.approx(0.0, abs=1e-6)
+    assert loss[1] == 0.0  # one stretch, two glosses: not known where the one ends
+    wrong = logits.clone()
+    wrong[0, 4] = torch.tensor([0.0, 0.0, 50.0])
+    assert alignment_loss(wrong, signing, glosses, lengths)[0] == pytest.approx(50 / 5, rel=1e-4)
+
+
+def test_what_is_not_known_teaches_an_auxiliary_head_nothing() -> None:
+    taught = torch.tensor([[[1.0, float("nan")], [0.0, 2.0]], [[float("nan")] * 2] * 2])
+    answer = torch.zeros(2, 2, 2)
+    loss = auxiliary_loss(answer, taught, "phonology")  # Huber: 0.5, 0 and 1.5 over three known numbers
+    assert loss.tolist() == pytest.approx([2.0 / 3, 0.0])
+    shares = torch.tensor([[[1.0, 0.0]]])
+    assert float(auxiliary_loss(torch.zeros(1, 1, 2), shares, "segmentation")) == pytest.approx(log(2))

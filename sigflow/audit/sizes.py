@@ -2,8 +2,8 @@
 
 from sigflow.audit.plan import Code, Finding, Plan, listed
 from sigflow.models.portfolio import Portfolio
-from sigflow.models.recogniser import Recogniser
-from sigflow.models.rocket import RocketModel
+from sigflow.models.recogniser import PortfolioConfig, Recogniser
+from sigflow.models.rocket import RocketConfig, RocketModel
 
 FEW_CLIPS = 75  # of a class: what the earlier systems aimed at, between the 50 and 100 that they asked for
 SMALL_FOLD = 10  # clips: one more right or wrong moves the figure by ten points
@@ -45,7 +45,7 @@ def _small_parts(plan: Plan) -> list[Finding]:
             found.append(
                 Finding(
                     code=code,
-                    severity="error" if role == "test" else "warning",
+                    severity="error" if role == "test" and not _made_for_few(plan) else "warning",
                     evidence=f"{len(small)} of {len(sizes)} {role} parts have under {SMALL_FOLD} clips "
                     f"({listed(small)}): {why}",
                     mend=f"use fewer folds, {_MORE}, or put subjects with few clips together under one name",
@@ -84,7 +84,8 @@ def _lonely(plan: Plan) -> list[Finding]:
     # A word error rate is a mean over all words, which one rare gloss hardly moves; macro-F1 is a mean over classes.
     return [
         Finding(
-            code="lonely_test_class", severity="warning" if plan.recipe.sentences else "error",
+            code="lonely_test_class",
+            severity="warning" if plan.recipe.sentences or _made_for_few(plan) else "error",
             evidence=f"test folds have fewer than {LEAST_OF_CLASS} clips of a class that they test ({shown})",
             mend=f"use fewer folds, {_MORE} of these classes by more subjects, leave them out with "
             "--set classes.min_clips=N, or force this and read the figures pooled over the folds alone",
@@ -115,17 +116,25 @@ def _parameters(plan: Plan) -> list[Finding]:
     fewest = min(len(fold.train) for fold in plan.folds.folds)
     if count <= MOST_PARAMETERS * fewest:
         return []
-    # A closed-form member cannot be over-parametrised, and takes over where the others fail on the stop part.
-    model = _untrained_model(plan).model
-    safe = isinstance(model, Portfolio) and any(isinstance(member, RocketModel) for member in model.members)
     return [
         Finding(
-            code="too_many_parameters", severity="warning" if safe else "error",
+            code="too_many_parameters", severity="warning" if _made_for_few(plan) else "error",
             evidence=f"{count:,} trained parameters for {fewest} training clips, {count / fewest:,.0f} a clip; "
             f"more than {MOST_PARAMETERS:,} learn the clips by heart",
             mend=f"{_MORE}, or take a smaller model, such as one with less in --set model.hidden",
         )
     ]  # fmt: skip
+
+
+def _made_for_few(plan: Plan) -> bool:
+    """Whether few clips are what the recipe is for: a closed-form model, with a penalty chosen by leave-one-out.
+
+    It cannot be over-parametrised, and in a portfolio it takes over where the others fail on the stop part. Its folds
+    are small as well, and say something only together.
+    """
+    model = plan.recipe.model
+    members = model.members if isinstance(model, PortfolioConfig) else (model,)
+    return any(isinstance(member, RocketConfig) for member in members)
 
 
 def trained_parameters(plan: Plan) -> int:

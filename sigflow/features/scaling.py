@@ -21,12 +21,17 @@ class Scaler(nn.Module):
         self.register_buffer("std", torch.ones(size))
 
     def fit(self, values_BTF: Float[Tensor, "B T F"]) -> None:
-        """Mean and population std over the frames that are there; a feature that never varies keeps std 1."""
+        """Mean and population std over the frames that are there; a feature that never varies keeps std 1.
+
+        Never: by less than a ten thousandth of what the others do, whatever unit they have.
+        """
         values = values_BTF.flatten(0, 1).double()
         mean = values.nanmean(0)
         std = (values - mean).square().nanmean(0).sqrt()
         self.mean.copy_(mean.nan_to_num(0.0))
-        self.std.copy_(torch.where(std > 1e-4, std, torch.ones_like(std)))
+        varying = std[std > 0]
+        usual = varying.median() if len(varying) else std.new_tensor(1.0)
+        self.std.copy_(torch.where(std > 1e-4 * usual, std, torch.ones_like(std)))
 
     def forward(self, values_BTF: Float[Tensor, "B T F"]) -> Float[Tensor, "B T F"]:
         """Standardised, finite."""

@@ -24,6 +24,7 @@ _MAX_DILATIONS = 32
 _MOST_CHANNELS = 9
 _LOOKED_AT = 2048  # frames of training clips that the biases of one dilation come from, about
 _RAMP = 0.02  # share of a convolution's standard deviation
+_NEVER = -1e9  # added to a convolution: far below every bias
 _BLOCK = 2**21  # numbers at once
 _GOLDEN = (5**0.5 + 1) / 2
 
@@ -112,20 +113,20 @@ class RocketModel(nn.Module):
         return torch.cat([self._pooled(x[:, : int(lengths.max())], lengths) for x, lengths in pairs])
 
     def _pooled(self, x_BNF: Tensor, lengths_B: Tensor) -> Float[Tensor, "B P"]:
-        valid_B1N = valid_frames(x_BNF, lengths_B)[:, None]
-        length_B11 = lengths_B.clamp(min=1).to(x_BNF.dtype)[:, None, None]
+        # What is done for every dilation makes most of an exported graph, and tracing it most of an export's time:
+        # hence the scale within the mixture, a sum for the mask, and one division at the end.
+        beyond_B1N = (~valid_frames(x_BNF, lengths_B))[:, None].to(x_BNF.dtype) * _NEVER
         found = []
         for series in range(len(self.scale_SDC)):
-            mixed_BDCN = self._mixed(x_BNF, lengths_B, series, self.channels_SDCF[series])
+            channels_DCF = self.channels_SDCF[series] * self.scale_SDC[series, :, :, None]
+            mixed_BDCN = self._mixed(x_BNF, lengths_B, series, channels_DCF)
             for number, dilation in enumerate(self.dilations):
-                out_BCN = self._convolve(mixed_BDCN[:, number], dilation) * self.scale_SDC[series, number][:, None]
-                # Far below every bias, a frame counts as none.
-                out_BCN = torch.where(valid_B1N, out_BCN, torch.full_like(out_BCN, -1e6))
+                out_BCN = self._convolve(mixed_BDCN[:, number], dilation) + beyond_B1N
                 above_BCQN = out_BCN[:, :, None] - self._bias(number)[series][:, :, None]
-                found.append((above_BCQN.clamp(0.0, 1.0).sum(-1) / length_B11).flatten(1))
+                found.append(above_BCQN.clamp(0.0, 1.0).sum(-1).flatten(1))
                 if self.config.positive_mean:
-                    found.append((above_BCQN.clamp(min=0.0).sum(-1) * (_RAMP / length_B11)).flatten(1))
-        return torch.cat(found, 1)
+                    found.append((above_BCQN.clamp(min=0.0).sum(-1) * _RAMP).flatten(1))
+        return torch.cat(found, 1) / lengths_B.clamp(min=1).to(x_BNF.dtype)[:, None]
 
     def _mixed(self, x_BNF: Tensor, lengths_B: Tensor, series: int, channels_DCF: Tensor) -> Float[Tensor, "B D C N"]:
         """What each kernel reads: a sum of features, 0 beyond the clip's end."""

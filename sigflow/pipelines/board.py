@@ -21,7 +21,7 @@ from sigflow.monitors import Epoch
 from sigflow.recipes.recipe import TrainConfig
 from sigflow.storage import Location
 
-_LOOK_EVERY_S = 1.0
+_LOOK_EVERY_S = 2.0
 _SAY_EVERY_S = 30.0  # where there is no terminal whose line can be replaced
 
 

@@ -29,11 +29,12 @@ from sigflow.data.targets import words
 from sigflow.errors import UserError
 from sigflow.pipelines.audit import audit_and_tell, prepare
 from sigflow.pipelines.board import Board, watch
+from sigflow.pipelines.finetune import start_of, starts
 from sigflow.pipelines.job import cluster_cpus, connect, refuse_unshared
 from sigflow.recipes.recipe import Recipe
 from sigflow.report.write import write_report
 from sigflow.storage import Location
-from sigflow.training import Checkpoint, Epoch, Team, build, fit
+from sigflow.training import Checkpoint, Epoch, Start, Team, build, fit
 
 _ONE_DAY_S = 86_400  # teams end at different times, and the last barrier waits for the slowest
 
@@ -48,26 +49,28 @@ def train(
     workers: int | None = None,
     resume: bool = False,
     force: Sequence[str] = (),
+    init: Location | None = None,
 ) -> dict[str, Any]:
     """Audit the data, train every fold of `recipe` on it into the run directory `out`; give the run's metrics.
 
-    `force`: codes of the audit's errors that are accepted.
+    `force`: codes of the audit's errors that are accepted. `init`: a finished run whose weights each fold begins with.
 
     Raises:
         UserError: the data cannot support the recipe or the folds, or `out` holds something else.
     """
     plan = prepare(recipe, data, folds_spec=folds_spec, holdout=holdout)
-    run = _run_of(plan, data, folds_spec, holdout)
+    run = _run_of(plan, data, folds_spec, holdout, init)
     build(run.recipe, len(run.labels))  # a model that cannot be made for this data ends the job before all else
     findings = audit_and_tell(plan)
     stop_on_errors(findings, force)
+    begins = starts(run, plan.clips, plan.folds.folds, init) if init else {}
     ids = [str(clip_id) for clip_id in plan.clips.column("clip_id")]
     runs.start_run(out, run, plan.folds.table(ids), resume=resume)
     todo = [fold for fold in plan.folds.folds if not runs.fold_is_done(out, fold.number, run.key)]
     if todo:
         connect()
         refuse_unshared(out)
-        _train_folds(run, plan.clips, todo, out, workers)
+        _train_folds(run, plan.clips, todo, out, workers, {"init": init, "begins": begins})
     metrics = runs.finish_run(out, run, plan.clips)
     learnt = [*runs.missed_gates(metrics), *_alarms(out, run)]
     for line in learnt:
@@ -77,7 +80,7 @@ def train(
     return metrics | {"warnings": [*learnt, *told], "report": report.uri}
 
 
-def _run_of(plan: Plan, data: Location, folds_spec: str, holdout: Sequence[str]) -> runs.Run:
+def _run_of(plan: Plan, data: Location, folds_spec: str, holdout: Sequence[str], init: Location | None) -> runs.Run:
     return runs.Run(
         recipe=plan.recipe,
         data=data.uri,
@@ -89,6 +92,7 @@ def _run_of(plan: Plan, data: Location, folds_spec: str, holdout: Sequence[str])
         folds_fingerprint=plan.folds.fingerprint,
         holdout=tuple(holdout),
         subject_independent=plan.folds.subject_independent,
+        init=runs.read_run(init).key if init else None,
     )
 
 
@@ -121,7 +125,9 @@ def plan_mesh(folds: int, asked: int | None, *, cpus: int, gpus: int) -> _Mesh:
     return _Mesh(teams * max(1, wanted // teams), teams, gpus > 0)
 
 
-def _train_folds(run: runs.Run, clips: Clips, todo: Sequence[Fold], out: Location, workers: int | None) -> None:
+def _train_folds(
+    run: runs.Run, clips: Clips, todo: Sequence[Fold], out: Location, workers: int | None, more: dict[str, Any]
+) -> None:
     resources = ray.cluster_resources()
     mesh = plan_mesh(len(todo), workers, cpus=cluster_cpus(), gpus=int(resources.get("GPU", 0)))
     arrays = ray.put(clips.arrays())
@@ -179,7 +185,9 @@ def _worker(config: dict[str, Any]) -> None:
                 if rank == 0:
                     say(fold.number, epoch)
 
-            train_fold(run, clips, fold, out, device=ray.train.torch.get_device(), team=team, report=report)
+            start = start_of(config["init"], config["begins"][fold.number]) if config["init"] else None
+            device = ray.train.torch.get_device()
+            train_fold(run, clips, fold, out, device=device, team=team, report=report, start=start)
     ray.train.report({})
 
 
@@ -192,12 +200,14 @@ def train_fold(
     device: torch.device | None = None,
     team: Team | None = None,
     report: Any = lambda epoch: None,
+    start: Start | None = None,
 ) -> None:
     """Fit one fold and commit it; what a killed worker left of it is taken up. Of a team the first worker writes."""
     team = team or Team()
     checkpoint = Checkpoint(out / f"fold_{fold.number}" / "checkpoint.pt", f"{run.key}/{fold.number}")
     result = fit(
-        run.recipe, clips, run.labels, fold, device=device, checkpoint=checkpoint, team=team, report=report
+        run.recipe, clips, run.labels, fold, device=device, checkpoint=checkpoint, team=team, report=report,
+        start=start,
     )  # fmt: skip
     if team.rank:
         return

@@ -17,6 +17,7 @@ from sigflow.features.phonology import PhonologyFeatures
 from sigflow.features.resample import Resampling
 from sigflow.losses import Ctc
 from sigflow.models.bilstm import BilstmConfig
+from sigflow.monitors import Monitors
 from sigflow.optim import OptimConfig
 from sigflow.recipes.recipe import Gates, Recipe, TrainConfig
 
@@ -29,12 +30,14 @@ RECIPE = Recipe(
         ),
         resampling=Resampling(num_frames=None),
     ),
-    model=BilstmConfig(hidden=(64,), dropout=0.3),
+    model=BilstmConfig(projection=128, hidden=(128, 128), norm="layer", dropout=0.3),
     augmentation=Augmentation(
-        roll_deg=10, scale=0.15, stretch=0.1, hand_turn_deg=20, hand_shift_palms=0.5, noise_sizes=0.01
+        roll_deg=10, yaw_deg=15, pitch_deg=10, scale=0.15, stretch=0.15, shear=0.08, hand_turn_deg=30,
+        hand_shift_palms=0.7, noise_sizes=0.015, drop_frames=0.05,
     ),
-    loss=Ctc(label_prior=0.2),
-    optim=OptimConfig(lr=3e-3, weight_decay=1e-4, warmup_epochs=1, schedule="cosine"),
-    train=TrainConfig(epochs=25, batch_size=16, stop_on="wer", patience=25),
+    loss=Ctc(),
+    optim=OptimConfig(lr=1e-3, weight_decay=1e-4, warmup_epochs=1, schedule="cosine"),
+    train=TrainConfig(epochs=10, batch_size=16, stop_on="wer", patience=10),
+    monitors=Monitors(grace=4, patience=3),
     gates=Gates(wer=0.1),
-)
+)  # fmt: skip

@@ -28,13 +28,22 @@ class TrainConfig(Config):
     """How long a fold is trained, and what ends it."""
 
     epochs: int = Field(default=200, ge=1)
+    most_steps: int | None = Field(default=None, ge=1)  # fewer epochs where there are so many clips that it takes more
     batch_size: int = Field(default=32, ge=1)
     stop_on: Literal["loss", "accuracy", "macro_f1", "wer"] = (
         "loss"  # of the stop part; its best epoch's weights are kept
     )
     patience: int = Field(default=30, ge=1)  # epochs without improvement
     min_delta: float = Field(default=0.0, ge=0)
+    # Then so many, and no more than a third of the epochs before, on train and stop part together, from the best
+    # weights, at half the rate falling to 0. Nothing is chosen any more by then.
+    refit_epochs: int = Field(default=0, ge=0)
     seed: int = Field(default=0, ge=0, lt=2**31)
+
+    def epochs_for(self, clips: int) -> int:
+        """Epochs over so many training clips."""
+        steps = -(-clips // self.batch_size)
+        return self.epochs if self.most_steps is None else min(self.epochs, -(-self.most_steps // steps))
 
 
 class Auxiliary(Config):

@@ -5,6 +5,7 @@ Shape suffixes: B batch, N clips, T frames, C outputs of an auxiliary head, K cl
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -39,7 +40,8 @@ class _Descent:
         self.model = model
         self.optimiser = make_optimiser(model, recipe.optim)
         steps = -(-len(train) // recipe.train.batch_size)
-        self.rate = LearningRate(self.optimiser, recipe.optim, steps_per_epoch=steps, epochs=recipe.train.epochs)
+        self.epochs = recipe.train.epochs_for(len(train))
+        self.rate = LearningRate(self.optimiser, recipe.optim, steps_per_epoch=steps, epochs=self.epochs)
         self.average = averaged(model, recipe.optim.ema_decay)
         self.weight_K = class_weights(train.targets, len(fitting.labels)) if recipe.loss_weights else None
         self.best, self.best_score, self.best_epoch = weights_of(model), -np.inf, 0
@@ -103,7 +105,7 @@ def descend(
         descent.restore(resumed)
         fitting.history.extend(descent.history)
     true = diversity([gloss for sentence in stop.targets.sentences() for gloss in sentence], _num_answers(fitting))
-    for number in range(len(descent.history) + 1, recipe.train.epochs + 1):
+    for number in range(len(descent.history) + 1, descent.epochs + 1):
         if descent.finished or (number > 1 and number - 1 - descent.best_epoch >= recipe.train.patience):
             break
         fitting.begin_epoch(int(extra.get("member", 0)), number)
@@ -126,6 +128,25 @@ def descend(
         ended(descent.state)
     model.load_state_dict(descent.best)
     return Descended(descent.best_epoch, descent.alarms)
+
+
+def refit(fitting: Fitting, model: Recogniser, member: int) -> None:
+    """Go on from the best weights, on train and stop part together; nothing is judged or chosen there any more."""
+    recipe, fold = fitting.recipe, fitting.fold
+    optim = recipe.optim.model_copy(update={"lr": recipe.optim.lr / 2, "schedule": "cosine", "warmup_epochs": 1.0})
+    at_most = -(-recipe.train.epochs_for(len(fold.train)) // 3)
+    train = recipe.train.model_copy(update={"epochs": min(recipe.train.refit_epochs, at_most), "most_steps": None})
+    both = replace(
+        fitting,
+        recipe=recipe.model_copy(update={"optim": optim, "train": train}),
+        fold=replace(fold, train=np.sort(np.concatenate([fold.train, fold.stop]))),
+    )
+    part = both.part(both.fold.train)
+    descent = _Descent(both, model, part)
+    for number in range(1, descent.epochs + 1):
+        both.begin_epoch(member, -number)
+        _train_epoch(both, descent, part)
+    model.load_state_dict(weights_of(descent.judged()))
 
 
 def _train_epoch(fitting: Fitting, descent: _Descent, train: Part) -> Epoch:

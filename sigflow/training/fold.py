@@ -21,9 +21,10 @@ from sigflow.models.rocket import RocketModel
 from sigflow.monitors import Alarm, Epoch
 from sigflow.recipes.recipe import Recipe
 from sigflow.training.checkpoint import Checkpoint, State
-from sigflow.training.descent import descend, prefixed, weights_of
+from sigflow.training.descent import descend, prefixed, refit, weights_of
 from sigflow.training.judge import evaluate, logits_of, test_metrics, unpadded
 from sigflow.training.parts import Fitting, Part
+from sigflow.training.start import Start, begin_with
 from sigflow.training.team import Team
 
 ALONE = Team()
@@ -55,12 +56,13 @@ def fit(
     report: Callable[[Epoch], None] = lambda epoch: None,
     checkpoint: Checkpoint | None = None,
     team: Team = ALONE,
+    start: Start | None = None,
 ) -> FoldResult:
     """Train on the fold's train part, keep the epoch that is best on its stop part, predict its test part.
 
     The same recipe, clips, fold, team and machine give the same result, also when a `checkpoint` was taken up on the
     way; the caller's random state is left alone. All workers of a `team` call this alike, and get the same; give the
-    checkpoint to all of them, and only the first writes it.
+    checkpoint to all of them, and only the first writes it. With a `start`, training begins there (fine-tuning).
 
     Raises:
         UserError: the loss is no number any more, or the clips are not labelled for this recipe.
@@ -69,7 +71,8 @@ def fit(
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(recipe.train.seed * 1009 + fold.number)
         targets = make_targets(words(clips, sentences=recipe.sentences), labels).to(device)
-        return _fit(Fitting(recipe, clips.to(device), labels, fold, targets, device, report, team), checkpoint)
+        fitting = Fitting(recipe, clips.to(device), labels, fold, targets, device, report, team)
+        return _fit(fitting, checkpoint, start)
 
 
 def build(recipe: Recipe, num_classes: int) -> Recogniser:
@@ -77,18 +80,21 @@ def build(recipe: Recipe, num_classes: int) -> Recogniser:
     return Recogniser(recipe.frontend, recipe.model, num_classes, recipe.auxiliary.heads)
 
 
-def _fit(fitting: Fitting, checkpoint: Checkpoint | None) -> FoldResult:
+def _fit(fitting: Fitting, checkpoint: Checkpoint | None, start: Start | None) -> FoldResult:
     recipe, fold = fitting.recipe, fitting.fold
     train, stop, test = (fitting.part(rows) for rows in (fold.train, fold.stop, fold.test))
     model = build(recipe, len(fitting.labels)).to(fitting.device)
     model.scaler.fit(train.sequences.values)
+    if start is not None:
+        begin_with(model, fitting.labels, start)
     for name, scaler in model.auxiliary_scalers.items():
         cast(Scaler, scaler).fit(train.extra[name])
     found = checkpoint.load() if checkpoint else None
     alarms: list[Alarm] = []
     best_epoch = 0
     portfolio = model.model if isinstance(model.model, Portfolio) else None
-    for number, member in enumerate(portfolio.members if portfolio else [model.model]):
+    members = list(portfolio.members) if portfolio else [model.model]
+    for number, member in enumerate(members):
         if found and number < found["member"]:
             continue
         if found and number == found["member"]:
@@ -110,6 +116,8 @@ def _fit(fitting: Fitting, checkpoint: Checkpoint | None) -> FoldResult:
         alarms += descended.alarms
     if portfolio:
         _weigh(model, portfolio, stop)
+    for number, member in enumerate(members):
+        _refit(fitting, model.only(member) if portfolio else model, number)
     probs = logits_of(model, test.sequences).softmax(-1).float().cpu().numpy()
     each = unpadded(probs, test.sequences.lengths)
     subjects = fitting.clips.column("subject")
@@ -139,13 +147,28 @@ def _save(checkpoint: Checkpoint | None, member: _Member, state: Callable[[], St
 
 def _solve(fitting: Fitting, model: Recogniser, train: Part, stop: Part, extra: Epoch) -> int:
     """A rocket is solved, not descended to: one epoch."""
-    assert isinstance(model.model, RocketModel)
-    x_NTF, lengths_N, _ = model.prepare(train.sequences)
-    model.model.fit(x_NTF, lengths_N, train.targets.glosses[:, 0])
+    _fit_rocket(model, train)
     epoch: Epoch = {"epoch": 1, **extra, **evaluate(model, train), **prefixed(evaluate(model, stop))}
     fitting.history.append(epoch)
     fitting.report(epoch)
     return 1
+
+
+def _fit_rocket(model: Recogniser, part: Part) -> None:
+    assert isinstance(model.model, RocketModel)
+    x_NTF, lengths_N, _ = model.prepare(part.sequences)
+    model.model.fit(x_NTF, lengths_N, part.targets.glosses[:, 0])
+
+
+def _refit(fitting: Fitting, model: Recogniser, number: int) -> None:
+    """With the stop part too, once it has been asked what it is for: the history, the epoch, a portfolio's weights.
+
+    A rocket chooses nothing by it, and always gains by more clips.
+    """
+    if isinstance(model.model, RocketModel):
+        _fit_rocket(model, fitting.part(np.sort(np.concatenate([fitting.fold.train, fitting.fold.stop]))))
+    elif fitting.recipe.train.refit_epochs:
+        refit(fitting, model, number)
 
 
 def _weigh(model: Recogniser, portfolio: Portfolio, stop: Part) -> None:

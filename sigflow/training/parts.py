@@ -67,8 +67,12 @@ class Fitting:
     own: torch.Generator = field(default_factory=torch.Generator)
 
     def begin_epoch(self, member: int, number: int) -> None:
-        """Seed everything anew, by what epoch it is: one that is taken up again needs to know no more than that."""
-        seed = np.random.SeedSequence([self.recipe.train.seed, self.fold.number, member, number])
+        """Seed everything anew, by what epoch it is: one that is taken up again needs to know no more than that.
+
+        Epochs of a refit count down from -1.
+        """
+        refit = number < 0
+        seed = np.random.SeedSequence([self.recipe.train.seed, self.fold.number, member, abs(number), refit])
         common, *each = seed.generate_state(1 + 2 * self.team.size).tolist()
         self.common.manual_seed(common)
         self.own.manual_seed(each[2 * self.team.rank])

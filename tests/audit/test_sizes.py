@@ -121,3 +121,13 @@ def test_the_sample_set_has_no_error_and_one_warning(
     found = find(load_clips(place, ("left_hand", "right_hand")))
     assert [code for code, finding in found.items() if finding.severity != "info"] == ["few_clips"]
     assert "8 of 8 classes" in found["few_clips"].evidence
+
+
+def test_forty_clips_are_enough_for_a_recipe_that_is_made_for_them(find: Find) -> None:
+    """The usual small benchmark: four classes, ten clips each, five folds of eight clips."""
+    clips = raw_clips(
+        [np.random.default_rng(i).normal(i % 4, 1, (40, 6)) for i in range(40)], list("abcd") * 10, [None] * 40
+    )
+    found = find(clips, "any_sequence", folds="random:5")
+    assert found["small_test_fold"].severity == "warning"
+    assert not [finding for finding in found.values() if finding.severity == "error"]
