@@ -11,6 +11,7 @@ history.csv         one row per fold and epoch, with how diverse the answers wer
 class_weights.json  of each fold's training clips
 metrics.json        out-of-fold results, gates; written last
 report/             index.html and model_card.md, see `sigflow.report`
+tensorboard/        one event file per fold
 ray/                Ray Train's own notes
 """
 
@@ -60,7 +61,7 @@ class Run(Config):
 
     @property
     def key(self) -> str:
-        """Hash of recipe, data, folds and what it began with: a fold trained under another key belongs to another run."""
+        """Hash of recipe, data, folds, beginning: a fold trained under another key belongs to another run."""
         same: tuple[object, ...] = (
             self.recipe.model_dump_json(), self.data_fingerprint, self.labels, self.folds_fingerprint,
         )  # fmt: skip

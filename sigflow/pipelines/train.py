@@ -8,6 +8,7 @@ and read from there by all workers of a node without a copy.
 """
 
 import sys
+import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from sigflow.data.clips import Clips
 from sigflow.data.folds import Fold
 from sigflow.data.targets import words
 from sigflow.errors import UserError
+from sigflow.experiments import check_tracking, record, write_events
 from sigflow.pipelines.audit import audit_and_tell, prepare
 from sigflow.pipelines.board import Board, watch
 from sigflow.pipelines.finetune import start_of, starts
@@ -58,6 +60,8 @@ def train(
     Raises:
         UserError: the data cannot support the recipe or the folds, or `out` holds something else.
     """
+    check_tracking()
+    begun = time.monotonic()
     plan = prepare(recipe, data, folds_spec=folds_spec, holdout=holdout)
     run = _run_of(plan, data, folds_spec, holdout, init)
     build(run.recipe, len(run.labels))  # a model that cannot be made for this data ends the job before all else
@@ -77,7 +81,11 @@ def train(
         print(f"warning: {line}", file=sys.stderr)
     told = [f"{f.code}: {f.evidence}; {f.mend}" for f in findings if f.severity != "info"]
     report = write_report(out, plan.clips, [*learnt, *told])
-    return metrics | {"warnings": [*learnt, *told], "report": report.uri}
+    metrics |= {"warnings": [*learnt, *told], "report": report.uri}
+    for line in record(out, run, metrics, time.monotonic() - begun):
+        print(f"warning: {line}", file=sys.stderr)
+        metrics["warnings"].append(line)
+    return metrics
 
 
 def _run_of(plan: Plan, data: Location, folds_spec: str, holdout: Sequence[str], init: Location | None) -> runs.Run:
@@ -144,6 +152,7 @@ def _train_folds(
                     "out": out,
                     "teams": mesh.teams,
                     "board": board,
+                    **more,
                 },
                 scaling_config=ScalingConfig(
                     num_workers=mesh.workers, use_gpu=mesh.gpus, resources_per_worker=per_worker
@@ -211,6 +220,7 @@ def train_fold(
     )  # fmt: skip
     if team.rank:
         return
+    write_events(out / "tensorboard" / f"fold_{fold.number}", result.history)
     ids, subjects = (clips.table[name].take(fold.test).to_pylist() for name in ("clip_id", "subject"))
     labels = [" ".join(sentence) for sentence in words(clips, sentences=run.recipe.sentences)]
     runs.write_fold(

@@ -18,7 +18,9 @@ from sigflow.pipelines.demo import ask
 from sigflow.storage import locate
 from tests.integration.conftest import ROOT, Cluster, answers, free_port, wait_for
 
-QUICK = ("--set", "train.epochs=40", "--set", "train.patience=10")
+# 24 clips are too few for anything but a test; the audit says so.
+FORCED = ("--force", "small_test_fold,too_many_parameters,lonely_test_class")
+QUICK = ("--set", "train.epochs=40", "--set", "train.patience=10", *FORCED)
 
 
 @pytest.fixture(scope="module")
@@ -103,9 +105,31 @@ def test_training_writes_a_whole_run_and_tests_every_clip_once(
         for clip_id in load_clips(locate(extracted[0]), ("left_hand",)).column("clip_id")
         if "dee/" not in str(clip_id)
     )
-    assert {"run.json", "folds.parquet", "oof.parquet", "history.csv", "metrics.json"} <= {
+    assert {"run.json", "folds.parquet", "oof.parquet", "history.csv", "metrics.json", "report", "tensorboard"} <= {
         p.name for p in run.iterdir()
     }
+
+
+def test_what_cannot_mean_anything_is_refused_before_it_is_trained(
+    cluster: Cluster, extracted: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    words = ("--recipe", "isolated_gestures", "--data", extracted[0], "--out", tmp_path / "run", "--folds", "subject")
+    refused = cluster.run(sys.executable, ROOT / "jobs/train.py", *words)
+    assert refused.returncode == 2
+    assert "small_test_fold" in refused.stderr.splitlines()[-1]
+    assert "--force" in refused.stderr.splitlines()[-1]
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_begins_with_the_weights_of_another(
+    cluster: Cluster, extracted: tuple[Path, dict[str, Any]], trained: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    words = ("--recipe", "isolated_gestures", "--data", extracted[0], "--folds", "subject", "--holdout", "dee", *QUICK)
+    more = ("--out", tmp_path / "tuned", "--init", trained[0], "--set", "train.epochs=1", "--workers", "4")
+    cluster.job("train", *words, *more)
+    tuned = json.loads((tmp_path / "tuned" / "fold_0" / "fold.json").read_text())["history"][0]
+    first = json.loads((trained[0] / "fold_0" / "fold.json").read_text())["history"][0]
+    assert tuned["stop_loss"] < first["stop_loss"]
 
 
 def test_a_run_is_not_overwritten_and_resumes_without_training_again(

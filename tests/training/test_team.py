@@ -43,6 +43,11 @@ def work(
     dist.destroy_process_group()
 
 
+@pytest.fixture(autouse=True)
+def _workers_find_this_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2]))
+
+
 def team_of_two(recipe: Recipe, clips: Clips, fold: Fold, folder: Path) -> list[dict[str, Any]]:
     labels = sorted({str(name) for name in clips.column("label")})
     mp.spawn(work, (2, str(folder), recipe, clips.arrays(), labels, fold), nprocs=2)  # type: ignore[attr-defined,no-untyped-call]

@@ -6,61 +6,16 @@ import onnxruntime
 import pytest
 import torch
 
-from sigflow import runs
 from sigflow.data.clips import load_clips
-from sigflow.ensemble import average
-from sigflow.export import (
-    TOLERANCE,
-    EnsembleModel,
-    Exported,
-    check_graph,
-    ensemble_model,
-    random_inputs,
-    run_graph,
-    to_onnx,
-)
-from sigflow.features.frontend import Frontend
-from sigflow.features.hand import HandFeatures
-from sigflow.features.resample import Resampling
+from sigflow.errors import UserError
+from sigflow.export import TOLERANCE, EnsembleModel, Exported, check_graph, graph_inputs, random_inputs, run_graph
 from sigflow.models.lstm import LstmConfig
 from sigflow.models.recogniser import Recogniser
 from sigflow.storage import Location
 
-PARTS = ("left_hand", "right_hand")
-SHAPES = dict.fromkeys(PARTS, (21, 3))
-
-
-@pytest.fixture(scope="module")
-def model(trained_run: Location) -> EnsembleModel:
-    return ensemble_model(average([trained_run]))
-
-
-@pytest.fixture(scope="module")
-def session(exported_run: Exported) -> onnxruntime.InferenceSession:
-    return onnxruntime.InferenceSession(exported_run.graph, providers=["CPUExecutionProvider"])
-
-
-@pytest.fixture(scope="module")
-def mixed() -> EnsembleModel:
-    """Two untrained members that see different frames and different hands."""
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        small = LstmConfig(hidden=(6,), dense=4)
-        moving = Frontend(features=(HandFeatures(),), resampling=Resampling(num_frames=7))
-        first = [Recogniser(moving, small, 3) for _ in range(2)]
-        right = Frontend(features=(HandFeatures(side="right"),), resampling=Resampling(num_frames=12, span="clip"))
-        second = Recogniser(right, small, 3)
-    return EnsembleModel([first, [second]], [0.75, 0.25]).eval()
-
-
-@pytest.fixture(scope="module")
-def second_graph(exported_run: Exported, mixed: EnsembleModel) -> bytes:
-    """The second graph that this process exports."""
-    return to_onnx(mixed)
-
 
 def test_the_graph_gives_torchs_numbers(exported_run: Exported) -> None:
-    assert exported_run.parts == PARTS
+    assert exported_run.parts == ("left_hand", "right_hand")
     assert exported_run.parity.keys() == {"torch", "padding", "batch"}
     assert max(exported_run.parity.values()) < 1e-5 < TOLERANCE
 
@@ -96,15 +51,11 @@ def test_the_sizes_of_the_inputs_are_left_open(exported_run: Exported) -> None:
     }
 
 
-def test_a_second_export_in_one_process_leaves_them_open_too(second_graph: bytes, mixed: EnsembleModel) -> None:
-    dims = {
-        value.name: [dim.dim_param for dim in value.type.tensor_type.shape.dim][:2]
-        for value in onnx.load_from_string(second_graph).graph.input
-    }
-    assert dims == {part: ["batch", "frames"] for part in (*PARTS, "time_s")} | {
-        "aspect": ["batch"], "lengths": ["batch"],
-    }  # fmt: skip
-    assert max(check_graph(second_graph, mixed).values()) < 1e-5
+def test_a_graph_for_one_number_of_frames_is_refused(exported_run: Exported) -> None:
+    program = onnx.load_from_string(exported_run.graph)
+    program.graph.input[0].type.tensor_type.shape.dim[1].dim_value = 16
+    with pytest.raises(UserError, match=r"froze the sizes of 'left_hand' to \('batch', 16, 21, 3\)"):
+        graph_inputs(program.SerializeToString())
 
 
 @pytest.mark.parametrize("frames", [1, 40])
@@ -133,34 +84,13 @@ def test_a_graph_of_other_weights_is_noticed(exported_run: Exported, model: Ense
     assert check_graph(exported_run.graph, other)["torch"] > TOLERANCE
 
 
+def test_a_graph_without_one_of_its_folds_is_noticed(exported_run: Exported, model: EnsembleModel) -> None:
+    (group,) = model.groups
+    other = EnsembleModel([[*group[:-1], replaced(group[-1])]], [1.0]).eval()
+    assert check_graph(exported_run.graph, other)["torch"] > TOLERANCE
+
+
 def replaced(model: Recogniser) -> Recogniser:
     again = Recogniser(model.frontend, LstmConfig(dropout=0.2), 3)
     again.load_state_dict(model.state_dict() | {"model.head.weight": -model.state_dict()["model.head.weight"]})
     return again.eval()
-
-
-def test_members_vote_with_their_weights_and_folds_evenly(mixed: EnsembleModel) -> None:
-    inputs = random_inputs(SHAPES, 3, 9, np.random.default_rng(0))
-    first, second = mixed.groups
-    with torch.no_grad():
-        votes = [model(inputs).softmax(1) for model in (*first, *second)]
-        expected = 0.375 * votes[0] + 0.375 * votes[1] + 0.25 * votes[2]
-        assert torch.allclose(mixed(*inputs.flat()), expected, atol=1e-6)
-
-
-def test_the_ensemble_holds_the_weights_of_every_fold(trained_run: Location, model: EnsembleModel) -> None:
-    (group,) = model.groups
-    assert len(group) == runs.read_run(trained_run).num_folds
-    for fold, member in enumerate(group):
-        stored = runs.read_fold_weights(trained_run, fold)
-        assert all(torch.equal(weight, stored[name]) for name, weight in member.state_dict().items())
-    assert not model.training
-
-
-def test_trial_inputs_cover_padding_gaps_and_clips_without_hands() -> None:
-    inputs = random_inputs(SHAPES, 8, 31, np.random.default_rng(0))
-    points = inputs.parts["left_hand"][:, :, 0, 0].isnan()
-    assert int(inputs.lengths[0]) == 31 > int(inputs.lengths.min())
-    assert points[-1].all()
-    assert points[0].any()
-    assert not points[0].all()

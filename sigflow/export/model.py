@@ -1,0 +1,50 @@
+"""An ensemble as one torch module: what the graph must repeat.
+
+Shape suffixes: B batch, T frames, K classes.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from sigflow import runs
+from sigflow.ensemble import Ensemble
+from sigflow.features.frontend import compute_features, input_shapes
+from sigflow.features.inputs import from_flat
+from sigflow.models.recogniser import Recogniser
+
+
+class EnsembleModel(nn.Module):
+    """Weighted average of the members' probabilities. A member's fold models share its features."""
+
+    def __init__(self, groups: Sequence[Sequence[Recogniser]], weights: Sequence[float]) -> None:
+        super().__init__()
+        self.groups = [tuple(group) for group in groups]
+        self.weights = tuple(weights)
+        self.shapes = input_shapes([group[0].frontend for group in self.groups])
+        self.models = nn.ModuleList(model for group in groups for model in group)  # so that torch knows their weights
+
+    def forward(self, *flat: Tensor) -> Tensor:
+        """Inputs in the order of `input_names` to probabilities (B, K), or (B, T, K) of frames for sentences."""
+        inputs = from_flat(tuple(self.shapes), flat)
+        total = torch.zeros(())
+        for group, weight in zip(self.groups, self.weights, strict=True):
+            sequences = compute_features(inputs, group[0].frontend)
+            for model in group:
+                total = total + model.classify(sequences).softmax(-1) * (weight / len(group))
+        return total
+
+
+def ensemble_model(ensemble: Ensemble) -> EnsembleModel:
+    """The members' fold models from their runs, ready to predict."""
+    groups = []
+    for member in ensemble.members:
+        group = []
+        for fold in range(member.run.num_folds):
+            recipe = member.run.recipe
+            model = Recogniser(recipe.frontend, recipe.model, len(ensemble.labels))
+            model.load_state_dict(runs.read_fold_weights(member.place, fold))
+            group.append(model.eval())
+        groups.append(group)
+    return EnsembleModel(groups, [member.weight for member in ensemble.members]).eval()
