@@ -29,7 +29,7 @@ from sigflow.recipes.recipe import Recipe
 from sigflow.training import build, fit
 from tests.recipes.test_catalogue import FRAMES, fitted, moving_clips
 
-EPOCHS, REPEATS = 4, 3
+EPOCHS, REPEATS = 3, 3
 
 
 class PlainClips(Dataset[tuple[torch.Tensor, int]]):
@@ -113,7 +113,7 @@ def measure(recipe: Recipe) -> dict[str, float]:
     recipe = fitted(recipe)
     train = recipe.train.model_copy(update={"epochs": EPOCHS, "patience": EPOCHS})
     recipe = recipe.model_copy(update={"train": train, "mixing": type(recipe.mixing)()})
-    clips = moving_clips(recipe, each=100)
+    clips = moving_clips(recipe, each=60)
     labels = vocabulary(words(clips, sentences=recipe.sentences), blank=recipe.sentences)
     rows = np.arange(len(clips))
     fold = Fold(0, rows[rows % 5 < 3], rows[rows % 5 == 3], rows[rows % 5 == 4][:1])
