@@ -93,8 +93,8 @@ def ctc_loss(
 ) -> Float[Tensor, " B"]:
     """Loss per clip, divided by its number of glosses. Class 0 is the blank; frames beyond `lengths_B` are ignored.
 
-    A sentence that does not fit into its frames (repeated glosses need a blank between them) costs nothing: it can
-    teach nothing; `fits` tells which.
+    CTC takes nothing from a sentence that does not fit into its frames (repeated glosses need a blank between them);
+    `fits` tells which.
     """
     valid_BN = torch.arange(logits_BNK.shape[1], device=logits_BNK.device) < lengths_B[:, None]
     log_probs_BNK = logits_BNK.log_softmax(2)

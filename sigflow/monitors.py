@@ -39,6 +39,17 @@ class Monitors(Config):
     gradient: Act = "warn"
     grad_norm: float = Field(default=1000.0, gt=0)  # before clipping
 
+    def within(self, epochs: int) -> "Monitors":
+        """Both waits shortened in proportion, so that they end in the first two thirds of so many epochs.
+
+        Never below eight epochs together: shorter trainings are none.
+        """
+        whole, limit = self.grace + self.patience, max(8, 2 * epochs // 3)
+        if whole <= limit:
+            return self
+        patience = max(1, self.patience * limit // whole)
+        return self.model_copy(update={"grace": limit - patience, "patience": patience})
+
 
 class Alarm(NamedTuple):
     """One finding. `first`: the epoch in which the state began."""

@@ -95,3 +95,11 @@ def test_what_is_off_says_nothing() -> None:
     history = epochs(9, stop_distinct_predicted=1.0, stop_top_share=1.0, stop_entropy=0.0)
     assert said(history, CONFIG.model_copy(update={"collapse": "off"})) == []
     assert said(history, CONFIG.model_copy(update={"collapse": "warn"})) == [("collapse", 5, False)]
+
+
+def test_short_trainings_are_watched_too() -> None:
+    short = Monitors().within(15)
+    assert (short.grace, short.patience) == (7, 3)
+    assert Monitors().within(200) == Monitors()
+    collapsed = epochs(15, stop_distinct_predicted=1.0, stop_top_share=1.0, stop_entropy=0.0)
+    assert said(collapsed, short) == [("collapse", 10, True)]

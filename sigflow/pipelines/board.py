@@ -85,7 +85,7 @@ def _watch(board: Any, out: Location, run: runs.Run, todo: Sequence[Fold], ended
 
 
 def progress(epochs: dict[int, Epoch], config: TrainConfig, waiting: set[int], started: float) -> str:
-    """One line: of each fold its epoch and losses, and at most how long it will take."""
+    """One line: of each fold its epoch, of at most so many, and losses; then the seconds so far."""
     each = [
         f"fold {number + 1} epoch {epoch['epoch']}/{config.epochs} loss {epoch['loss']:.3f} "
         f"stop {epoch['stop_loss']:.3f}"

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from sigflow.audit import make_plan
 from sigflow.bundle import GRAPH, Bundle, Manifest, read_bundle, write_bundle
 from sigflow.data.clips import Clips, load_clips
 from sigflow.data.targets import words
@@ -77,7 +78,9 @@ def clip_inputs(clips: Clips, rows: Sequence[int]) -> list[ClipInput]:
 
 def _holdout_metrics(ensemble: Ensemble, predictor: Predictor) -> dict[str, Any]:
     run = ensemble.members[0].run
-    clips = load_clips(locate(run.data), run.recipe.parts)
+    # As they were trained on: without those that were left out then.
+    whole = load_clips(locate(run.data), run.recipe.parts, mixed=True)
+    clips = make_plan(run.recipe, whole, folds_spec=run.folds_spec, holdout=run.holdout).clips
     if clips.fingerprint != run.data_fingerprint:
         raise UserError(f"{run.data} was changed after {ensemble.members[0].place} was trained; train again on it")
     subjects, sentences = clips.column("subject"), words(clips, sentences=run.recipe.sentences)

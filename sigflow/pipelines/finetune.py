@@ -1,40 +1,40 @@
 """Which weights of an earlier run each fold may begin with."""
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from sigflow import runs
 from sigflow.data.clips import Clips
-from sigflow.data.folds import Fold
+from sigflow.data.folds import Folds
 from sigflow.errors import UserError
 from sigflow.storage import Location
 from sigflow.training import Start
 
 
-def starts(run: runs.Run, clips: Clips, folds: Sequence[Fold], init: Location) -> dict[int, int]:
-    """For each fold, which fold of the run `init` it may begin with: one that has not seen the clips that are tested.
+def starts(clips: Clips, folds: Folds, init: Location) -> dict[int, int]:
+    """For each fold, which fold of the run `init` it may begin with: one that has seen no clip that is tested here.
+
+    Clips are the same where their ids are, whatever was added, left out or read besides; the holdout is tested too.
 
     Raises:
         UserError: `init` is not finished, or all of its folds saw clips that are tested here.
     """
     theirs = runs.read_run(init)
     runs.read_oof(init)  # or refuses
-    if theirs.data_fingerprint != run.data_fingerprint:
-        return {fold.number: fold.number % theirs.num_folds for fold in folds}
     ids = np.array(clips.column("clip_id"))
     seen: dict[int, set[str]] = {number: set() for number in range(theirs.num_folds)}
     for row in (init / "folds.parquet").read_parquet().to_pylist():
         if row["role"] in ("train", "stop"):
             seen[row["fold"]].add(row["clip_id"])
     found = {}
-    for fold in folds:
-        clean = [number for number in seen if seen[number].isdisjoint(ids[fold.test])]
+    for fold in folds.folds:
+        tested = ids[np.concatenate([fold.test, folds.holdout]).astype(int)]
+        clean = [number for number in seen if seen[number].isdisjoint(tested)]
         if not clean:
             raise UserError(
-                f"--init {init} was trained on clips that fold {fold.number} tests here; use the same --folds"
+                f"--init {init} was trained on clips that fold {fold.number} or the holdout tests here; use the same "
+                "--folds and --holdout"
             )
-        found[fold.number] = clean[0]
+        found[fold.number] = clean[fold.number % len(clean)]
     return found
 
 

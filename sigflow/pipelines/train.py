@@ -36,7 +36,7 @@ from sigflow.pipelines.job import cluster_cpus, connect, refuse_unshared
 from sigflow.recipes.recipe import Recipe
 from sigflow.report.write import write_report
 from sigflow.storage import Location
-from sigflow.training import Checkpoint, Epoch, Start, Team, build, fit
+from sigflow.training import Checkpoint, Epoch, Start, Team, begin_with, build, fit
 
 _ONE_DAY_S = 86_400  # teams end at different times, and the last barrier waits for the slowest
 
@@ -67,7 +67,10 @@ def train(
     build(run.recipe, len(run.labels))  # a model that cannot be made for this data ends the job before all else
     findings = audit_and_tell(plan)
     stop_on_errors(findings, force)
-    begins = starts(run, plan.clips, plan.folds.folds, init) if init else {}
+    begins = {}
+    if init:
+        begins = starts(plan.clips, plan.folds, init)
+        begin_with(build(run.recipe, len(run.labels)), run.labels, start_of(init, begins[0]))  # or refuses
     ids = [str(clip_id) for clip_id in plan.clips.column("clip_id")]
     runs.start_run(out, run, plan.folds.table(ids), resume=resume)
     todo = [fold for fold in plan.folds.folds if not runs.fold_is_done(out, fold.number, run.key)]
@@ -122,22 +125,24 @@ class _Mesh:
     gpus: bool
 
 
-def plan_mesh(folds: int, asked: int | None, *, cpus: int, gpus: int) -> _Mesh:
+def plan_mesh(folds: int, todo: int, asked: int | None, *, cpus: int, gpus: int) -> _Mesh:
     """A worker per fold, as far as devices reach; more than one for a fold only where more are asked for.
 
-    All teams have the same size, so that what is left over when workers are divided by teams is not used.
+    All teams have the same size, which only the number of all folds decides: a fold that is resumed when few are left
+    goes on in a team as large as before, and with the same numbers.
     """
     devices = gpus or cpus
     wanted = min(asked or folds, devices)
-    teams = max(1, min(folds, wanted))
-    return _Mesh(teams * max(1, wanted // teams), teams, gpus > 0)
+    size = max(1, wanted // folds)
+    teams = max(1, min(todo, wanted // size))
+    return _Mesh(teams * size, teams, gpus > 0)
 
 
 def _train_folds(
     run: runs.Run, clips: Clips, todo: Sequence[Fold], out: Location, workers: int | None, more: dict[str, Any]
 ) -> None:
     resources = ray.cluster_resources()
-    mesh = plan_mesh(len(todo), workers, cpus=cluster_cpus(), gpus=int(resources.get("GPU", 0)))
+    mesh = plan_mesh(run.num_folds, len(todo), workers, cpus=cluster_cpus(), gpus=int(resources.get("GPU", 0)))
     arrays = ray.put(clips.arrays())
     board = ray.remote(num_cpus=0)(Board).remote()
     per_worker = {"GPU": 1.0} if mesh.gpus else {"CPU": 1.0}

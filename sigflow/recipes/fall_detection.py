@@ -21,6 +21,6 @@ RECIPE = Recipe(
     augmentation=Augmentation(mirror=0.5, warp=0.1, noise_sizes=0.02, drop_frames=0.1, scale=0.1, yaw_deg=15.0),
     loss=Focal(activation="sigmoid", alpha=0.25, gamma=2.0, class_weights=True),
     optim=OptimConfig(kind="adam", lr=1e-3, weight_decay=0.0),
-    train=TrainConfig(epochs=100, batch_size=32, stop_on="macro_f1", patience=10),
+    train=TrainConfig(epochs=100, batch_size=32, stop_on="f1", patience=10),
     gates=Gates(precision=0.9, recall=0.9, f1=0.9, roc_auc=0.9),  # of the second label: Fall, after ADL
 )

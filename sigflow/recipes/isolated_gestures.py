@@ -2,6 +2,9 @@
 
 The earlier system of this shape ("Gesto") reached 0.388 training accuracy on 3 actions, with 5 validation clips and
 nothing to stop the run. Here: features centred and scaled, gradients clipped, early stopping on other subjects.
+
+Measured: one recorder's 6 words (180 clips), `--folds random:5 --set train.epochs=30`, so not on other people: macro-F1
+0.928 pooled, 0.928 (sd 0.033) over folds. Across people only on rendered hands, see the README.
 """
 
 from sigflow.features.frontend import Frontend

@@ -30,12 +30,12 @@ class TrainConfig(Config):
     epochs: int = Field(default=200, ge=1)
     most_steps: int | None = Field(default=None, ge=1)  # fewer epochs where there are so many clips that it takes more
     batch_size: int = Field(default=32, ge=1)
-    stop_on: Literal["loss", "accuracy", "macro_f1", "wer"] = (
+    stop_on: Literal["loss", "accuracy", "macro_f1", "f1", "wer"] = (
         "loss"  # of the stop part; its best epoch's weights are kept
     )
     patience: int = Field(default=30, ge=1)  # epochs without improvement
     min_delta: float = Field(default=0.0, ge=0)
-    # Then so many, and no more than a third of the epochs before, on train and stop part together, from the best
+    # Then so many, and no more than a third of the epochs planned, on train and stop part together, from the best
     # weights, at half the rate falling to 0. Nothing is chosen any more by then.
     refit_epochs: int = Field(default=0, ge=0)
     seed: int = Field(default=0, ge=0, lt=2**31)

@@ -3,7 +3,7 @@
 from sigflow.monitors import Epoch
 from sigflow.training.checkpoint import Checkpoint
 from sigflow.training.fold import FoldResult, build, fit
-from sigflow.training.start import Start
+from sigflow.training.start import Start, begin_with
 from sigflow.training.team import Team
 
-__all__ = ["Checkpoint", "Epoch", "FoldResult", "Start", "Team", "build", "fit"]
+__all__ = ["Checkpoint", "Epoch", "FoldResult", "Start", "Team", "begin_with", "build", "fit"]

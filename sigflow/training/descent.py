@@ -119,9 +119,11 @@ def descend(
         descent.rate.epoch_ended(epoch["stop_loss"])
         descent.history.append(epoch)
         fitting.history.append(epoch)
-        descent.alarms += watch(descent.history, true, recipe.monitors)
+        descent.alarms += watch(descent.history, true, recipe.monitors.within(descent.epochs))
         sign = -1 if recipe.train.stop_on in ("loss", "wer") else 1
-        score = sign * epoch[f"stop_{recipe.train.stop_on}"]
+        if (name := f"stop_{recipe.train.stop_on}") not in epoch:
+            raise UserError(f"train.stop_on={recipe.train.stop_on} is for two classes; choose macro_f1, or loss")
+        score = sign * epoch[name]
         if score > descent.best_score + recipe.train.min_delta:
             descent.best, descent.best_score, descent.best_epoch = weights_of(judged), score, number
         fitting.report(epoch)
@@ -145,7 +147,8 @@ def refit(fitting: Fitting, model: Recogniser, member: int) -> None:
     descent = _Descent(both, model, part)
     for number in range(1, descent.epochs + 1):
         both.begin_epoch(member, -number)
-        _train_epoch(both, descent, part)
+        if not np.isfinite(_train_epoch(both, descent, part)["loss"]):
+            raise UserError(f"fold {fold.number} diverged when it was refitted: the loss is not finite; lower optim.lr")
     model.load_state_dict(weights_of(descent.judged()))
 
 

@@ -85,10 +85,10 @@ def _fit(fitting: Fitting, checkpoint: Checkpoint | None, start: Start | None) -
     train, stop, test = (fitting.part(rows) for rows in (fold.train, fold.stop, fold.test))
     model = build(recipe, len(fitting.labels)).to(fitting.device)
     model.scaler.fit(train.sequences.values)
-    if start is not None:
-        begin_with(model, fitting.labels, start)
     for name, scaler in model.auxiliary_scalers.items():
         cast(Scaler, scaler).fit(train.extra[name])
+    if start is not None:
+        begin_with(model, fitting.labels, start)
     found = checkpoint.load() if checkpoint else None
     alarms: list[Alarm] = []
     best_epoch = 0
@@ -117,6 +117,8 @@ def _fit(fitting: Fitting, checkpoint: Checkpoint | None, start: Start | None) -
     if portfolio:
         _weigh(model, portfolio, stop)
     for number, member in enumerate(members):
+        if any(alarm.stops for alarm in alarms):
+            break
         _refit(fitting, model.only(member) if portfolio else model, number)
     probs = logits_of(model, test.sequences).softmax(-1).float().cpu().numpy()
     each = unpadded(probs, test.sequences.lengths)

@@ -13,7 +13,15 @@ from torch import Tensor, nn
 from sigflow.decoding import ctc_greedy
 from sigflow.features.frontend import Sequences
 from sigflow.losses import Ctc, ctc_loss
-from sigflow.metrics import blank_ratio, classification, macro_f1, transcription, word_error_rate
+from sigflow.metrics import (
+    blank_ratio,
+    classification,
+    confusion,
+    f1_per_class,
+    macro_f1,
+    transcription,
+    word_error_rate,
+)
 from sigflow.models.recogniser import Recogniser
 from sigflow.monitors import Epoch, diversity
 from sigflow.training.parts import Part
@@ -51,9 +59,12 @@ def evaluate(model: Recogniser, part: Part) -> Epoch:
             **diversity([gloss for sentence in given for gloss in sentence], logits.shape[2] - 1),
         }
     target_N, predicted_N = targets.glosses[:, 0].cpu(), logits.argmax(1).cpu()
+    counts_KK = confusion(target_N.numpy(), predicted_N.numpy(), logits.shape[1])
+    pair = {"f1": float(np.nan_to_num(f1_per_class(counts_KK)[1]))} if len(counts_KK) == 2 else {}
     return {
         "loss": float(nn.functional.cross_entropy(logits.cpu(), target_N)),
         "accuracy": float((predicted_N == target_N).float().mean()),
+        **pair,  # of the second class, where there are two
         "macro_f1": macro_f1(target_N.numpy(), predicted_N.numpy(), logits.shape[1]),
         **diversity(predicted_N.tolist(), logits.shape[1]),
     }

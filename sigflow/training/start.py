@@ -8,6 +8,7 @@ from torch import Tensor
 
 from sigflow.errors import UserError
 from sigflow.models.recogniser import Recogniser
+from sigflow.models.rocket import RocketModel
 
 _HEADS = ("head.weight", "head.bias")  # one row per class
 
@@ -30,16 +31,24 @@ def begin_with(model: Recogniser, labels: Sequence[str], start: Start) -> None:
         UserError: the weights are those of another network.
     """
     rows = [(mine, start.labels.index(label)) for mine, label in enumerate(labels) if label in start.labels]
+    solved = tuple(f"{name}." for name, module in model.named_modules() if isinstance(module, RocketModel))
     strange = []
     for name, mine in model.state_dict().items():
         theirs = start.weights.get(name)
-        if theirs is not None and name.endswith(_HEADS) and len(theirs) == len(start.labels):
+        if name.startswith(("auxiliary", *solved)):  # new for what is new, solved anew in any case
+            if theirs is not None and theirs.shape == mine.shape:
+                mine.copy_(theirs)
+        elif theirs is None or (
+            theirs.shape[1:] != mine.shape[1:] if name.endswith(_HEADS) else theirs.shape != mine.shape
+        ):
+            strange.append(name)
+        elif not name.endswith(_HEADS):
+            mine.copy_(theirs)
+        elif len(theirs) == len(start.labels):
             for row, their_row in rows:
                 mine[row] = theirs[their_row].to(mine.device)
-        elif theirs is not None and theirs.shape == mine.shape:
+        elif list(labels) == list(start.labels):  # one output for two classes: it is about them both
             mine.copy_(theirs)
-        elif not name.startswith("auxiliary"):
-            strange.append(name)
     if strange:
         raise UserError(
             f"--init holds another network: {strange[0]} does not fit ({len(strange)} of "

@@ -10,20 +10,24 @@ from sigflow.recipes.recipe import TrainConfig
 
 
 @pytest.mark.parametrize(
-    ("folds", "asked", "cpus", "gpus", "workers", "teams"),
+    ("folds", "todo", "asked", "cpus", "gpus", "workers", "teams"),
     [
-        (5, None, 2, 0, 2, 2),
-        (5, None, 64, 0, 5, 5),  # more than one worker for a fold only when asked for
-        (5, 1, 64, 0, 1, 1),
-        (2, 8, 64, 0, 8, 2),
-        (3, 8, 64, 0, 6, 3),  # all teams alike
-        (5, 8, 4, 0, 4, 4),  # never more than there are
-        (5, None, 64, 2, 2, 2),  # GPUs, where there are some
-        (1, 4, 2, 4, 4, 1),
+        (5, 5, None, 2, 0, 2, 2),
+        (5, 5, None, 64, 0, 5, 5),  # more than one worker for a fold only when asked for
+        (5, 5, 1, 64, 0, 1, 1),
+        (2, 2, 8, 64, 0, 8, 2),
+        (3, 3, 8, 64, 0, 6, 3),  # all teams alike
+        (5, 5, 8, 4, 0, 4, 4),  # never more than there are
+        (5, 5, None, 64, 2, 2, 2),  # GPUs, where there are some
+        (1, 1, 4, 2, 4, 4, 1),
+        (5, 1, 5, 8, 0, 1, 1),  # the last fold of a resumed run: no larger team than before
+        (2, 1, 8, 64, 0, 4, 1),
     ],
 )
-def test_workers_and_teams(folds: int, asked: int | None, cpus: int, gpus: int, workers: int, teams: int) -> None:
-    mesh = plan_mesh(folds, asked, cpus=cpus, gpus=gpus)
+def test_workers_and_teams(
+    folds: int, todo: int, asked: int | None, cpus: int, gpus: int, workers: int, teams: int
+) -> None:
+    mesh = plan_mesh(folds, todo, asked, cpus=cpus, gpus=gpus)
     assert (mesh.workers, mesh.teams, mesh.gpus) == (workers, teams, gpus > 0)
 
 

@@ -21,6 +21,7 @@ from sigflow.features.frontend import input_shapes
 from sigflow.losses import CrossEntropy
 from sigflow.models.graph import GraphConfig
 from sigflow.models.lstm import LstmConfig
+from sigflow.monitors import Monitors
 from sigflow.optim import OptimConfig
 from sigflow.predictor import Predictor
 from sigflow.recipes.catalogue import RECIPES, find_recipe
@@ -33,7 +34,7 @@ FRAMES, EACH = 24, 12
 NAMES = ("a", "b", "c")
 GOLDEN = {
     "isolated_gestures": 1.0674, "unified_signs": 0.9856, "continuous_signs": 6.3753, "fall_detection": 0.1876,
-    "lip_reading": 1.0485, "any_sequence": 0.0301,
+    "lip_reading": 1.0485, "any_sequence": 2.1061,
 }  # fmt: skip
 each_recipe = pytest.mark.parametrize("recipe", RECIPES.values(), ids=list(RECIPES))
 # V2 and V3 are the same network in other sizes.
@@ -111,7 +112,11 @@ def quick(recipe: Recipe, epochs: int) -> Recipe:
         model = model.model_copy(update={"dropout": 0.1})
     # 18 sentences are too few to learn them in any other pose.
     augmentation = Augmentation() if recipe.sentences else recipe.augmentation
-    changed = {"train": train, "model": model, "optim": OptimConfig(lr=3e-3), "augmentation": augmentation}
+    monitors = Monitors(collapse="warn", blank="warn")  # in a moment of training nothing has got going yet
+    changed = {
+        "train": train, "model": model, "optim": OptimConfig(lr=3e-3), "augmentation": augmentation,
+        "monitors": monitors,
+    }  # fmt: skip
     return recipe.model_copy(update=changed)
 
 
@@ -125,8 +130,10 @@ def test_it_survives_json_and_is_found_by_name_and_by_file(recipe: Recipe, tmp_p
 @each_network
 def test_training_lowers_its_loss_and_learns_clips_made_for_it(recipe: Recipe) -> None:
     _, fold, result = trained(recipe.name)
-    first, last = result.history[0], result.history[-1]
-    assert last["loss"] < first["loss"] or first["loss"] < 0.1
+    members: dict[float, list[float]] = {}
+    for epoch in result.history:
+        members.setdefault(epoch.get("member", 0), []).append(epoch["loss"])
+    assert all(losses[-1] < losses[0] or len(losses) == 1 for losses in members.values())  # a rocket is solved at once
     if recipe.sentences:
         assert result.metrics["wer"] < 0.6
     else:
@@ -137,7 +144,8 @@ def test_training_lowers_its_loss_and_learns_clips_made_for_it(recipe: Recipe) -
 @each_network
 def test_its_first_epoch_has_the_loss_that_it_had(recipe: Recipe) -> None:
     """Features, augmentation, network, loss or optimiser changed what they compute: was it meant?"""
-    assert trained(recipe.name)[2].history[0]["loss"] == pytest.approx(GOLDEN[recipe.name], rel=2e-3)
+    first = [epoch["loss"] for epoch in trained(recipe.name)[2].history if epoch["epoch"] == 1]  # one per member
+    assert sum(first) == pytest.approx(GOLDEN[recipe.name], rel=2e-3)
 
 
 @each_network

@@ -89,12 +89,26 @@ def test_a_fold_never_begins_with_weights_that_saw_its_test_clips(
     for fold in folds.folds:
         train_fold(run, clips, fold, place)
     with pytest.raises(UserError, match="not finished"):
-        starts(run, clips, folds.folds, place)
+        starts(clips, folds, place)
     runs.finish_run(place, run, clips)
-    assert starts(run, clips, folds.folds, place) == {0: 0, 1: 1, 2: 2}
+    assert starts(clips, folds, place) == {0: 0, 1: 1, 2: 2}
     assert start_of(place, 1).labels == tuple(labels)
-    everything = np.arange(len(clips))
-    with pytest.raises(UserError, match="was trained on clips that fold 0 tests"):
-        starts(run, clips, [Fold(0, everything, everything, everything)], place)
-    elsewhere = run.model_copy(update={"data_fingerprint": "other clips"})
-    assert starts(elsewhere, clips, [replace(folds.folds[0], number=4)], place) == {4: 1}
+    fewer = clips.select(range(5, len(clips)))  # the same clips, though the data's fingerprint is another
+    everything, nothing = np.arange(len(fewer)), np.array([], int)
+    with pytest.raises(UserError, match="was trained on clips that fold 0 or the holdout tests"):
+        starts(fewer, Folds((Fold(0, everything, everything, everything),), nothing, "3", True), place)
+    with pytest.raises(UserError, match="or the holdout tests"):
+        starts(fewer, Folds((Fold(0, everything, everything, nothing),), everything, "3", True), place)
+    column = clips.table.schema.get_field_index("clip_id")
+    renamed = clips.table.set_column(column, "clip_id", [[f"other/{i}" for i in range(len(clips))]])
+    assert starts(replace(clips, table=renamed), folds, place) == {0: 0, 1: 1, 2: 2}
+
+
+def test_one_output_for_two_classes_is_taken_over_only_for_the_same_two() -> None:
+    falls = find_recipe("fall_detection")
+    old, same, other = build(falls, 2), build(falls, 2), build(falls, 2)
+    fresh = other.state_dict()["model.head.weight"].clone()
+    begin_with(same, ["ADL", "Fall"], Start(old.state_dict(), ["ADL", "Fall"]))
+    begin_with(other, ["Fall", "Walk"], Start(old.state_dict(), ["ADL", "Fall"]))
+    assert torch.equal(same.state_dict()["model.head.weight"], old.state_dict()["model.head.weight"])
+    assert torch.equal(other.state_dict()["model.head.weight"], fresh)
