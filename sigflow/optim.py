@@ -56,8 +56,8 @@ class LearningRate:
         """Go on from there."""
         self._step, self._factor, self._best, self._waited = int(state[0]), state[1], state[2], int(state[3])
 
-    def step(self) -> None:
-        """The rate of the next step."""
+    def step(self, *, hold: bool = False) -> None:
+        """The rate of the next step; with `hold` the schedule stands still once it is warm."""
         factor = self._factor
         if self._step < self._warmup:
             factor *= (self._step + 1) / (self._warmup + 1)
@@ -66,7 +66,7 @@ class LearningRate:
             factor *= 0.5 * (1 + cos(pi * min(done, 1.0)))
         for group in self._optimiser.param_groups:
             group["lr"] = self._config.lr * factor
-        self._step += 1
+        self._step += not hold or self._step < self._warmup
 
     def epoch_ended(self, stop_loss: float) -> None:
         """What the plateau schedule looks at."""

@@ -4,8 +4,8 @@ run.json            what is trained on what: recipe, data with its fingerprint, 
 recipe.json         the recipe alone, which `--recipe FILE.json` takes
 environment.json    versions, machine, commit
 folds.parquet       clip_id, fold, role
-fold_<k>/           weights.safetensors, scaler.json, test.parquet, then fold.json, whose presence says that the fold is
-                    complete
+fold_<k>/           checkpoint.pt, to go on from, also with other settings; weights.safetensors, scaler.json,
+                    test.parquet, then fold.json, whose presence says that the fold is complete
 oof.parquet         clip_id, fold, label, subject, probs, duration_s
 history.csv         one row per fold and epoch, with how diverse the answers were
 class_weights.json  of each fold's training clips
@@ -37,6 +37,7 @@ from sigflow.environment import environment
 from sigflow.errors import UserError
 from sigflow.metrics import worst_subject
 from sigflow.recipes.recipe import Recipe
+from sigflow.recipes.settings import obstacles_to_going_on
 from sigflow.storage import Location
 
 
@@ -58,6 +59,7 @@ class Run(Config):
     holdout: tuple[str, ...]
     subject_independent: bool
     init: str | None = None  # key of the run whose weights it began with
+    continues: tuple[str, ...] = ()  # keys that it had before its settings were changed, the latest first
 
     @property
     def key(self) -> str:
@@ -67,27 +69,45 @@ class Run(Config):
         )  # fmt: skip
         if self.init:
             same = (*same, self.init)
+        if self.continues:
+            same = (*same, self.continues)
         return hashlib.sha256(repr(same).encode()).hexdigest()[:16]
 
 
-def start_run(place: Location, run: Run, folds: pa.Table, *, resume: bool) -> None:
-    """Write run.json and folds.parquet, or accept those of the same run.
+def start_run(place: Location, run: Run, folds: pa.Table, *, resume: bool) -> Run:
+    """Write run.json and folds.parquet, or go on with what is there; give the run as it stands there.
+
+    With `resume`, a run that differs only in settings that a training under way can take up (`recipes.settings`)
+    becomes this run: its folds go on where they ended, and it is not finished before they have.
 
     Raises:
         UserError: another run is there, or the same one and `resume` was not asked for.
     """
     if (place / "run.json").exists():
         there = read_run(place)
-        if there.key != run.key:
-            raise OtherRunError(f"{place} holds a run of another recipe, data or folds; choose another --out")
+        same = run.model_copy(update={"continues": there.continues})
+        if same.key == there.key:
+            if not resume:
+                raise UserError(f"{place} holds this run already; add --resume to go on, or choose another --out")
+            return there
+        obstacles = obstacles_to_going_on(there.recipe, run.recipe)
+        if obstacles or same.model_copy(update={"recipe": there.recipe}).key != there.key:
+            what = f" ({obstacles[0]} cannot change on the way)" if obstacles and resume else ""
+            raise OtherRunError(f"{place} holds a run of another recipe, data or folds{what}; choose another --out")
         if not resume:
-            raise UserError(f"{place} holds this run already; add --resume to go on, or choose another --out")
-        return
-    (place / "folds.parquet").write_parquet(folds)
+            raise OtherRunError(
+                f"{place} holds a run of this recipe with other settings; add --resume to go on with these, or choose "
+                "another --out"
+            )
+        run = run.model_copy(update={"continues": (there.key, *there.continues)})
+        (place / "metrics.json").delete()
+    else:
+        (place / "folds.parquet").write_parquet(folds)
+        gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+        (place / "environment.json").write_text(json.dumps(environment(gpu), indent=1))
     (place / "recipe.json").write_text(run.recipe.model_dump_json(indent=1))
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-    (place / "environment.json").write_text(json.dumps(environment(gpu), indent=1))
     (place / "run.json").write_text(run.model_dump_json(indent=1))
+    return run
 
 
 def read_run(place: Location) -> Run:

@@ -16,15 +16,16 @@ def labelled(plan: Plan) -> list[Finding]:
 
 
 def _missing(plan: Plan) -> list[Finding]:
-    if not plan.unlabelled:
+    if plan.unlabelled is None:
         return []
-    column = "glosses" if plan.recipe.sentences else "label"
-    total = len(plan.unlabelled) + len(plan.clips)
+    column, ids = "glosses" if plan.recipe.sentences else "label", plan.unlabelled.column("clip_id")
+    used = plan.recipe.pretraining.epochs > 0
     return [
         Finding(
-            code="missing_labels", severity="error",
-            evidence=f"{len(plan.unlabelled)} of {total} clips have no {column} ({listed(plan.unlabelled)})",
-            mend="label them by folder or in the manifest; forced, the run goes on without them",
+            code="missing_labels", severity="info" if used else "error",
+            evidence=f"{len(ids)} of {len(ids) + len(plan.clips)} clips have no {column} ({listed(ids)})",
+            mend="they are pre-trained on, where nobody in them is judged or tested" if used
+            else "label them by folder or in the manifest; forced, the run goes on without them",
         )
     ]  # fmt: skip
 

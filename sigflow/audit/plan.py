@@ -1,5 +1,6 @@
 """What is audited, and what is found."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from sigflow.config import Config
 from sigflow.data.clips import Clips
 from sigflow.data.folds import Folds, make_folds
 from sigflow.data.targets import chosen_rows, rarest_words, vocabulary, words
+from sigflow.errors import UserError
 from sigflow.recipes.recipe import Recipe
 from sigflow.topology import RAW
 
@@ -47,12 +49,20 @@ class Plan:
     sentences: Sequence[Sequence[str]]
     labels: Sequence[str]
     folds: Folds
-    unlabelled: Sequence[str] = ()  # clip ids that were left out because they have no label or glosses
+    unlabelled: Clips | None = None  # of no label or glosses and not of the holdout's subjects: for pre-training alone
     left_out: int = 0  # clips of classes that the recipe leaves out
 
     def names(self, row: int) -> str:
         """The clip's label, or its glosses."""
         return " ".join(self.sentences[row])
+
+    @property
+    def fingerprint(self) -> str:
+        """Of all that is learnt from: equal data, equal string."""
+        learnt = self.clips.fingerprint
+        if self.unlabelled is None or not self.recipe.pretraining.epochs:
+            return learnt
+        return hashlib.sha256(f"{learnt} {self.unlabelled.fingerprint}".encode()).hexdigest()
 
     @cached_property
     def inside(self) -> np.ndarray:
@@ -76,8 +86,10 @@ def make_plan(recipe: Recipe, clips: Clips, *, folds_spec: str = "5", holdout: S
         UserError: no labels at all, or folds that the clips cannot give.
     """
     there = [bool(names) for names in clips.table["glosses" if recipe.sentences else "label"].to_pylist()]
-    unlabelled = [str(clip_id) for clip_id, its in zip(clips.column("clip_id"), there, strict=True) if not its]
-    if any(there) and unlabelled:
+    people = clips.column("subject")
+    others = [row for row, its in enumerate(there) if not its and people[row] not in holdout]
+    unlabelled = clips.select(others) if others else None
+    if any(there) and not all(there):
         clips = clips.select([row for row, its in enumerate(there) if its])
     sentences = words(clips, sentences=recipe.sentences)
     rows = chosen_rows(sentences, min_clips=recipe.classes.min_clips, top_n=recipe.classes.top_n)
@@ -93,6 +105,8 @@ def make_plan(recipe: Recipe, clips: Clips, *, folds_spec: str = "5", holdout: S
     )  # fmt: skip
     held = set(folds.holdout.tolist())
     labels = vocabulary([s for i, s in enumerate(sentences) if i not in held], blank=recipe.sentences)
+    if recipe.train.stop_on == "f1" and len(labels) != 2:
+        raise UserError(f"train.stop_on=f1 is for two classes, here are {len(labels)}; choose macro_f1, or loss")
     return Plan(recipe, clips, sentences, labels, folds, unlabelled, left_out)
 
 

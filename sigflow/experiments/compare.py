@@ -15,8 +15,8 @@ from sigflow import runs
 from sigflow.decoding import ctc_greedy
 from sigflow.errors import UserError
 from sigflow.evaluation import frame_probs
-from sigflow.experiments.settings import leaves
 from sigflow.metrics import edit_distance, wer_interval
+from sigflow.recipes.settings import leaves
 from sigflow.storage import Location
 
 FIGURES = (

@@ -1,4 +1,4 @@
-"""Settings as flat text: what a recipe changes, and every leaf of it."""
+"""What a recipe changes, as text; addresses without secrets."""
 
 import json
 import re
@@ -16,21 +16,6 @@ def overrides(recipe: Recipe) -> list[str] | None:
     if recipe.name not in RECIPES:
         return None
     return _changes(RECIPES[recipe.name].model_dump(mode="json"), recipe.model_dump(mode="json"))
-
-
-def leaves(values: Any, prefix: str = "") -> dict[str, Any]:
-    """Every number, text and truth value under its path: optim.lr, frontend.features.0.kind."""
-    if isinstance(values, dict):
-        items = list(values.items())
-    elif isinstance(values, list) and values:
-        items = list(enumerate(values))
-    else:
-        return {prefix: values}
-    return {
-        path: leaf
-        for key, value in items
-        for path, leaf in leaves(value, f"{prefix}.{key}" if prefix else str(key)).items()
-    }
 
 
 def without_credentials(uri: str) -> str:

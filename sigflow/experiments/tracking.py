@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from sigflow import runs
 from sigflow.errors import UserError
-from sigflow.experiments.settings import leaves
+from sigflow.recipes.settings import leaves
 from sigflow.runs import Run
 from sigflow.storage import Location
 

@@ -11,6 +11,7 @@ from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from sigflow.config import Config
+from sigflow.models.norm import LayerNorm
 from sigflow.models.pooling import AttentionPooling, masked_mean, valid_frames, zero_others
 from sigflow.models.recurrent import LSTM
 
@@ -42,7 +43,7 @@ class BilstmModel(nn.Module):
         sizes = (first, *(2 * hidden for hidden in config.hidden))
         self.layers = nn.ModuleList(LSTM(a, b // 2, bidirectional=True) for a, b in pairwise(sizes))
         self.dropout = nn.Dropout(config.dropout)
-        self.norm = nn.LayerNorm(size) if config.norm == "layer" else nn.Identity()
+        self.norm = LayerNorm(size) if config.norm == "layer" else nn.Identity()
         self.per_frame = config.per_frame
         pooled = not config.per_frame and config.pooling == "attention"
         self.pooling = AttentionPooling(size) if pooled else None

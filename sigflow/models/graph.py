@@ -18,6 +18,7 @@ from sigflow.errors import UserError
 from sigflow.features.frontend import Frontend
 from sigflow.features.hand import HandFeatures
 from sigflow.features.lips import LipsFeatures
+from sigflow.models.norm import LayerNorm
 from sigflow.models.pooling import AttentionPooling, valid_frames, zero_others
 from sigflow.models.recurrent import LSTM
 from sigflow.topology import HAND_EDGES, Edges
@@ -168,7 +169,7 @@ class GraphModel(nn.Module):
         layer = GraphConvolution if config.layer == "gcn" else GraphAttention
         sizes = (len(index_PC[0]), *[spatial] * config.spatial_layers)
         self.spatial = nn.ModuleList(layer(a, b, joined_PP) for a, b in pairwise(sizes))
-        self.norms = nn.ModuleList(nn.LayerNorm(spatial) for _ in self.spatial)
+        self.norms = nn.ModuleList(LayerNorm(spatial) for _ in self.spatial)
         # Parts have one mean each: a mean over both hands would not tell which of them moved.
         pools = [torch.full((1, part.num_nodes), 1 / part.num_nodes) for part in graph]
         self.register_buffer("pool_GP", torch.block_diag(*pools), persistent=False)

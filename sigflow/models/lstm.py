@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from sigflow.config import Config
 from sigflow.errors import UserError
 from sigflow.features.geometry import take_frames
-from sigflow.models.norm import MaskedBatchNorm
+from sigflow.models.norm import LayerNorm, MaskedBatchNorm
 from sigflow.models.pooling import AttentionPooling, valid_frames, zero_others
 from sigflow.models.recurrent import LSTM
 
@@ -99,7 +99,7 @@ def _norm(kind: Literal["none", "layer", "batch"], size: int) -> nn.Module:
         case "none":
             return nn.Identity()
         case "layer":
-            return nn.LayerNorm(size)
+            return LayerNorm(size)
         case "batch":
             return MaskedBatchNorm(size)
 

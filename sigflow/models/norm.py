@@ -1,4 +1,4 @@
-"""Batch normalisation that knows padding.
+"""Batch normalisation that knows padding, and layer normalisation of layers that grow.
 
 Shape suffixes: R rows (frames or clips of a batch), F features.
 """
@@ -51,3 +51,28 @@ class MaskedBatchNorm(nn.Module):
         step = self.momentum * (count > 1).to(mean_F.dtype)
         self.mean.lerp_(mean_F, step)
         self.var.lerp_(var_F * (count / (count - 1).clamp(min=1)), step)
+
+
+class LayerNorm(nn.Module):
+    """Layer normalisation by the mean and variance of the features that count: at first all, alike.
+
+    A layer that is widened keeps the statistics of the features that it had, and says the same as before. Source: Ba et
+    al. 2016, arXiv:1607.06450. Buffer: share_F, weights that add up to 1.
+    """
+
+    share_F: Tensor
+
+    def __init__(self, size: int, *, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(size))
+        self.bias = nn.Parameter(torch.zeros(size))
+        self.register_buffer("share_F", torch.full((size,), 1 / size))
+
+    def forward(self, x: Float[Tensor, "*rows F"]) -> Float[Tensor, "*rows F"]:
+        """Each row for itself."""
+        with torch.autocast(x.device.type, enabled=False):
+            x_float = x.float()
+            centred = x_float - (x_float * self.share_F).sum(-1, keepdim=True)
+            var = (centred.square() * self.share_F).sum(-1, keepdim=True)
+            return (centred * (var + self.eps).rsqrt() * self.weight + self.bias).to(x.dtype)

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from sigflow import runs
 from sigflow.data.folds import Fold
 from sigflow.monitors import Epoch
-from sigflow.recipes.recipe import TrainConfig
+from sigflow.recipes.ways import TrainConfig
 from sigflow.storage import Location
 
 _LOOK_EVERY_S = 2.0

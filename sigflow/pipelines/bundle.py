@@ -80,8 +80,9 @@ def _holdout_metrics(ensemble: Ensemble, predictor: Predictor) -> dict[str, Any]
     run = ensemble.members[0].run
     # As they were trained on: without those that were left out then.
     whole = load_clips(locate(run.data), run.recipe.parts, mixed=True)
-    clips = make_plan(run.recipe, whole, folds_spec=run.folds_spec, holdout=run.holdout).clips
-    if clips.fingerprint != run.data_fingerprint:
+    plan = make_plan(run.recipe, whole, folds_spec=run.folds_spec, holdout=run.holdout)
+    clips = plan.clips
+    if plan.fingerprint != run.data_fingerprint:
         raise UserError(f"{run.data} was changed after {ensemble.members[0].place} was trained; train again on it")
     subjects, sentences = clips.column("subject"), words(clips, sentences=run.recipe.sentences)
     index = {label: k for k, label in enumerate(ensemble.labels)}

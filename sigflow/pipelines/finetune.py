@@ -40,4 +40,5 @@ def starts(clips: Clips, folds: Folds, init: Location) -> dict[int, int]:
 
 def start_of(init: Location, fold: int) -> Start:
     """The weights of one of its folds."""
-    return Start(runs.read_fold_weights(init, fold), runs.read_run(init).labels)
+    run = runs.read_run(init)
+    return Start(runs.read_fold_weights(init, fold), run.labels, run.recipe)

@@ -72,12 +72,12 @@ def train(
         begins = starts(plan.clips, plan.folds, init)
         begin_with(build(run.recipe, len(run.labels)), run.labels, start_of(init, begins[0]))  # or refuses
     ids = [str(clip_id) for clip_id in plan.clips.column("clip_id")]
-    runs.start_run(out, run, plan.folds.table(ids), resume=resume)
+    run = runs.start_run(out, run, plan.folds.table(ids), resume=resume)
     todo = [fold for fold in plan.folds.folds if not runs.fold_is_done(out, fold.number, run.key)]
     if todo:
         connect()
         refuse_unshared(out)
-        _train_folds(run, plan.clips, todo, out, workers, {"init": init, "begins": begins})
+        _train_folds(run, plan, todo, out, workers, {"init": init, "begins": begins})
     metrics = runs.finish_run(out, run, plan.clips)
     learnt = [*runs.missed_gates(metrics), *_alarms(out, run)]
     for line in learnt:
@@ -95,7 +95,7 @@ def _run_of(plan: Plan, data: Location, folds_spec: str, holdout: Sequence[str],
     return runs.Run(
         recipe=plan.recipe,
         data=data.uri,
-        data_fingerprint=plan.clips.fingerprint,
+        data_fingerprint=plan.fingerprint,
         extractor=str(plan.clips.column("extractor")[0]),
         labels=tuple(plan.labels),
         num_folds=len(plan.folds.folds),
@@ -139,11 +139,14 @@ def plan_mesh(folds: int, todo: int, asked: int | None, *, cpus: int, gpus: int)
 
 
 def _train_folds(
-    run: runs.Run, clips: Clips, todo: Sequence[Fold], out: Location, workers: int | None, more: dict[str, Any]
+    run: runs.Run, plan: Plan, todo: Sequence[Fold], out: Location, workers: int | None, more: dict[str, Any]
 ) -> None:
     resources = ray.cluster_resources()
     mesh = plan_mesh(run.num_folds, len(todo), workers, cpus=cluster_cpus(), gpus=int(resources.get("GPU", 0)))
-    arrays = ray.put(clips.arrays())
+    # Each once in the object store, from where all workers of a node read it without a copy.
+    arrays = ray.put(plan.clips.arrays())
+    others = plan.unlabelled if run.recipe.pretraining.epochs else None
+    unlabelled = ray.put(others.arrays()) if others else None
     board = ray.remote(num_cpus=0)(Board).remote()
     per_worker = {"GPU": 1.0} if mesh.gpus else {"CPU": 1.0}
     with watch(board, out, run, todo):
@@ -153,6 +156,7 @@ def _train_folds(
                 train_loop_config={
                     "run": run,
                     "clips": arrays,
+                    "unlabelled": unlabelled,
                     "todo": list(todo),
                     "out": out,
                     "teams": mesh.teams,
@@ -191,6 +195,7 @@ def _worker(config: dict[str, Any]) -> None:
         ranks = [list(range(first, first + size)) for first in range(0, teams * size, size)]
         team = Team(rank, size, [torch.distributed.new_group(each) for each in ranks][number])
     clips = Clips.from_arrays(ray.get(config["clips"]))
+    unlabelled = Clips.from_arrays(ray.get(config["unlabelled"])) if config["unlabelled"] else None
     for fold in todo[number::teams]:
         if not runs.fold_is_done(out, fold.number, run.key):
             say = config["board"].say.remote
@@ -201,7 +206,9 @@ def _worker(config: dict[str, Any]) -> None:
 
             start = start_of(config["init"], config["begins"][fold.number]) if config["init"] else None
             device = ray.train.torch.get_device()
-            train_fold(run, clips, fold, out, device=device, team=team, report=report, start=start)
+            train_fold(
+                run, clips, fold, out, device=device, team=team, report=report, start=start, unlabelled=unlabelled
+            )
     ray.train.report({})
 
 
@@ -215,13 +222,15 @@ def train_fold(
     team: Team | None = None,
     report: Any = lambda epoch: None,
     start: Start | None = None,
+    unlabelled: Clips | None = None,
 ) -> None:
     """Fit one fold and commit it; what a killed worker left of it is taken up. Of a team the first worker writes."""
     team = team or Team()
-    checkpoint = Checkpoint(out / f"fold_{fold.number}" / "checkpoint.pt", f"{run.key}/{fold.number}")
+    keys = [f"{key}/{fold.number}" for key in (run.key, *run.continues)]
+    checkpoint = Checkpoint(out / f"fold_{fold.number}" / "checkpoint.pt", keys[0], tuple(keys[1:]))
     result = fit(
         run.recipe, clips, run.labels, fold, device=device, checkpoint=checkpoint, team=team, report=report,
-        start=start,
+        start=start, unlabelled=unlabelled,
     )  # fmt: skip
     if team.rank:
         return
@@ -236,7 +245,6 @@ def train_fold(
         ),
         summary={
             "best_epoch": result.best_epoch, "metrics": result.metrics, "history": result.history,
-            "alarms": [alarm._asdict() for alarm in result.alarms],
+            "alarms": [alarm._asdict() for alarm in result.alarms], "pretraining": result.pretraining,
         },
     )  # fmt: skip
-    checkpoint.delete()

@@ -19,7 +19,8 @@ from sigflow.models.inception import InceptionConfig
 from sigflow.models.recogniser import PortfolioConfig
 from sigflow.models.rocket import RocketConfig
 from sigflow.optim import OptimConfig
-from sigflow.recipes.recipe import Recipe, TrainConfig
+from sigflow.recipes.recipe import Recipe
+from sigflow.recipes.ways import TrainConfig
 
 RECIPE = Recipe(
     name="any_sequence",

@@ -41,7 +41,8 @@ from sigflow.losses import Ctc
 from sigflow.models.bilstm import BilstmConfig
 from sigflow.monitors import Monitors
 from sigflow.optim import OptimConfig
-from sigflow.recipes.recipe import Gates, Recipe, TrainConfig
+from sigflow.recipes.recipe import Gates, Recipe
+from sigflow.recipes.ways import TrainConfig
 
 RECIPE = Recipe(
     name="continuous_signs",

@@ -12,7 +12,8 @@ from sigflow.features.resample import Resampling
 from sigflow.losses import Focal
 from sigflow.models.lstm import LstmConfig
 from sigflow.optim import OptimConfig
-from sigflow.recipes.recipe import Gates, Recipe, TrainConfig
+from sigflow.recipes.recipe import Gates, Recipe
+from sigflow.recipes.ways import TrainConfig
 
 RECIPE = Recipe(
     name="fall_detection",

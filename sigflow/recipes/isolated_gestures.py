@@ -11,7 +11,8 @@ from sigflow.features.frontend import Frontend
 from sigflow.features.hand import HandFeatures
 from sigflow.models.lstm import LstmConfig
 from sigflow.optim import OptimConfig
-from sigflow.recipes.recipe import Gates, Recipe, TrainConfig
+from sigflow.recipes.recipe import Gates, Recipe
+from sigflow.recipes.ways import TrainConfig
 
 RECIPE = Recipe(
     name="isolated_gestures",

@@ -11,7 +11,8 @@ from sigflow.features.resample import Resampling
 from sigflow.losses import CrossEntropy
 from sigflow.models.graph import GraphConfig
 from sigflow.optim import OptimConfig
-from sigflow.recipes.recipe import Gates, Recipe, TrainConfig
+from sigflow.recipes.recipe import Gates, Recipe
+from sigflow.recipes.ways import TrainConfig
 
 RECIPE = Recipe(
     name="lip_reading",

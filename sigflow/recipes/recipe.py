@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -19,48 +19,10 @@ from sigflow.models.recogniser import ModelConfig, PortfolioConfig, SingleConfig
 from sigflow.models.rocket import RocketConfig
 from sigflow.monitors import Monitors
 from sigflow.optim import OptimConfig
+from sigflow.recipes.ways import Auxiliary, Curriculum, Pretraining, TrainConfig
 from sigflow.topology import INPUTS, SIGNING
 
 AT_MOST = frozenset({"wer", "ece", "false_alarms_per_hour"})  # gates that smaller figures pass
-
-
-class TrainConfig(Config):
-    """How long a fold is trained, and what ends it."""
-
-    epochs: int = Field(default=200, ge=1)
-    most_steps: int | None = Field(default=None, ge=1)  # fewer epochs where there are so many clips that it takes more
-    batch_size: int = Field(default=32, ge=1)
-    stop_on: Literal["loss", "accuracy", "macro_f1", "f1", "wer"] = (
-        "loss"  # of the stop part; its best epoch's weights are kept
-    )
-    patience: int = Field(default=30, ge=1)  # epochs without improvement
-    min_delta: float = Field(default=0.0, ge=0)
-    # Then so many, and no more than a third of the epochs planned, on train and stop part together, from the best
-    # weights, at half the rate falling to 0. Nothing is chosen any more by then.
-    refit_epochs: int = Field(default=0, ge=0)
-    seed: int = Field(default=0, ge=0, lt=2**31)
-
-    def epochs_for(self, clips: int) -> int:
-        """Epochs over so many training clips."""
-        steps = -(-clips // self.batch_size)
-        return self.epochs if self.most_steps is None else min(self.epochs, -(-self.most_steps // steps))
-
-
-class Auxiliary(Config):
-    """What else each frame is asked for while training (multi-task learning): weights of those losses, 0: not at all.
-
-    `phonology`: the phonological features of the frame, standardised. `segmentation`: whether a sign is being made, and
-    whether it begins; for sentences whose glosses have times (composed ones have). Exported graphs lack both.
-    """
-
-    phonology: float = Field(default=0.0, ge=0)
-    segmentation: float = Field(default=0.0, ge=0)
-
-    @property
-    def heads(self) -> dict[str, int]:
-        """Outputs of each head."""
-        sizes = {"phonology": PhonologyFeatures().size, "segmentation": 2}
-        return {name: size for name, size in sizes.items() if getattr(self, name)}
 
 
 class Gates(Config):
@@ -113,6 +75,8 @@ class Recipe(Config):
     optim: OptimConfig = OptimConfig()
     train: TrainConfig = TrainConfig()
     auxiliary: Auxiliary = Auxiliary()
+    curriculum: Curriculum = Curriculum()
+    pretraining: Pretraining = Pretraining()
     monitors: Monitors = Monitors()
     classes: Classes = Classes()
     gates: Gates = Gates()
@@ -124,8 +88,8 @@ class Recipe(Config):
         models = self.model.members if isinstance(self.model, PortfolioConfig) else (self.model,)
         if any(self.sentences != (isinstance(model, BilstmConfig) and model.per_frame) for model in models):
             raise ValueError("ctc needs a model that answers for each frame (bilstm with per_frame), others must not")
-        if self.auxiliary.heads and not isinstance(self.model, BilstmConfig):
-            raise ValueError("auxiliary heads need a model with a state for each frame: bilstm")
+        if (self.auxiliary.heads or self.pretraining.epochs) and not isinstance(self.model, BilstmConfig):
+            raise ValueError("auxiliary heads and pretraining need a model with a state for each frame: bilstm")
         if self.reads_signing and self.frontend.resampling.num_frames is not None:
             raise ValueError(
                 "auxiliary.segmentation and loss.alignment need the frames as they are: set "
@@ -144,7 +108,7 @@ class Recipe(Config):
     @property
     def parts(self) -> tuple[str, ...]:
         """What is read of the data."""
-        wanted = {*self.frontend.parts, *(self.auxiliary_frontend.parts if self.auxiliary.phonology else ())}
+        wanted = {*self.frontend.parts, *(self.phonology_frontend.parts if self.reads_phonology else ())}
         return (*(part for part in INPUTS if part in wanted), *((SIGNING,) if self.reads_signing else ()))
 
     @property
@@ -153,8 +117,13 @@ class Recipe(Config):
         return bool(self.auxiliary.segmentation or (isinstance(self.loss, Ctc) and self.loss.alignment))
 
     @property
-    def auxiliary_frontend(self) -> Frontend:
-        """What the head for phonology is taught, at the times of the features."""
+    def reads_phonology(self) -> bool:
+        """Whether training needs to know what the hands do, beside what the model reads."""
+        return bool(self.auxiliary.phonology or self.pretraining.quantiser_epochs)
+
+    @property
+    def phonology_frontend(self) -> Frontend:
+        """What the hands do, at the times of the features."""
         return Frontend(features=(PhonologyFeatures(),), resampling=self.frontend.resampling)
 
     @property

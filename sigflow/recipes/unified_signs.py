@@ -26,7 +26,8 @@ from sigflow.features.resample import Resampling
 from sigflow.losses import CrossEntropy
 from sigflow.models.bilstm import BilstmConfig
 from sigflow.optim import OptimConfig
-from sigflow.recipes.recipe import Gates, Recipe, TrainConfig
+from sigflow.recipes.recipe import Gates, Recipe
+from sigflow.recipes.ways import TrainConfig
 
 RECIPE = Recipe(
     name="unified_signs",

@@ -2,8 +2,8 @@
 
 from sigflow.monitors import Epoch
 from sigflow.training.checkpoint import Checkpoint
-from sigflow.training.fold import FoldResult, build, fit
-from sigflow.training.start import Start, begin_with
+from sigflow.training.fold import FoldResult, fit
+from sigflow.training.start import Start, begin_with, build
 from sigflow.training.team import Team
 
 __all__ = ["Checkpoint", "Epoch", "FoldResult", "Start", "Team", "begin_with", "build", "fit"]

@@ -16,11 +16,13 @@ State = dict[str, Any]  # tensors, numbers, texts, and lists and dicts of them
 class Checkpoint:
     """One file, replaced at once. `key` names the run and fold: a state of another one is never taken up.
 
-    `every_s`: how long a killed training may have to repeat; writing costs bandwidth.
+    `older`: keys that the same run had before its settings were changed; their states are taken up too. `every_s`: how
+    long a killed training may have to repeat; writing costs bandwidth.
     """
 
     file: Location
     key: str
+    older: tuple[str, ...] = ()
     every_s: float = 20.0
     _written: float = field(default_factory=time.monotonic)
 
@@ -37,18 +39,14 @@ class Checkpoint:
         self._written = time.monotonic()
 
     def load(self) -> State | None:
-        """What was saved under the same key, or None. Nothing but data is read: a file cannot bring code along."""
+        """What was saved under one of the keys, or None. Nothing but data is read: a file cannot bring code along."""
         if not self.file.exists():
             return None
         try:
             found = torch.load(io.BytesIO(self.file.read_bytes()), map_location="cpu", weights_only=True)
         except Exception:  # torch raises what its reader stumbles over; a damaged state is none
             return None
-        if not isinstance(found, dict) or found.get("key") != self.key:
+        if not isinstance(found, dict) or found.get("key") not in (self.key, *self.older):
             return None
         state: State = found["state"]
         return state
-
-    def delete(self) -> None:
-        """When the fold is complete."""
-        self.file.delete()

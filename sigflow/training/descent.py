@@ -1,27 +1,26 @@
 """Gradient descent of one model, epoch by epoch, with its best epoch kept.
 
-Shape suffixes: B batch, N clips, T frames, C outputs of an auxiliary head, K classes.
+Shape suffixes: B batch, N clips, K classes.
 """
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sigflow.data.augment import Augmentation, mix
-from sigflow.data.targets import Targets
+from sigflow.data.augment import Augmentation
 from sigflow.errors import UserError
-from sigflow.losses import Ctc, alignment_loss, auxiliary_loss, classification_loss, ctc_loss
 from sigflow.models.recogniser import Recogniser
 from sigflow.monitors import Alarm, Epoch, diversity, watch
 from sigflow.optim import LearningRate, averaged, make_optimiser
-from sigflow.recipes.recipe import Recipe
+from sigflow.recipes.ways import TrainConfig
 from sigflow.training.checkpoint import State
-from sigflow.training.judge import decoded, evaluate
+from sigflow.training.judge import evaluate
+from sigflow.training.lessons import make_lessons, progress
+from sigflow.training.objective import batch_loss, class_weights, precision
 from sigflow.training.parts import Fitting, Part
 
 
@@ -69,7 +68,10 @@ class _Descent:
     def restore(self, state: State) -> None:
         """Go on from there: the next epoch is as if there had been no pause."""
         self.model.load_state_dict(state["model"])
+        decay = [group["weight_decay"] for group in self.optimiser.param_groups]
         self.optimiser.load_state_dict(state["optimiser"])
+        for group, its in zip(self.optimiser.param_groups, decay, strict=True):
+            group["weight_decay"] = its  # what the recipe says now, if it was changed meanwhile
         if self.average is not None:
             self.average.load_state_dict(state["average"])
         self.rate.restore(state["rate"])
@@ -81,6 +83,12 @@ class _Descent:
     def finished(self) -> bool:
         return any(alarm.stops for alarm in self.alarms)
 
+    def keep_if_best(self, epoch: Epoch, judged: Recogniser, config: TrainConfig) -> None:
+        """Remember the weights of the best epoch by the stop part."""
+        score = epoch[f"stop_{config.stop_on}"] * (-1 if config.stop_on in ("loss", "wer") else 1)
+        if score > self.best_score + config.min_delta:
+            self.best, self.best_score, self.best_epoch = weights_of(judged), score, int(epoch["epoch"])
+
 
 def descend(
     fitting: Fitting,
@@ -90,11 +98,12 @@ def descend(
     extra: Epoch,
     *,
     resumed: State | None = None,
-    ended: Callable[[Callable[[], State]], None] = lambda state: None,
+    ended: Callable[[Callable[[], State], bool], None] = lambda state, last: None,
 ) -> Descended:
     """Train `model` in place, up to its best epoch; each epoch joins `fitting.history` with what `extra` says.
 
-    `ended` is called after each epoch with a function that gives the state to go on from, which is `resumed` then.
+    `ended` is called after each epoch, and after the last one with True, with a function that gives the state to go on
+    from, which is `resumed` then.
 
     Raises:
         UserError: the loss is no number any more.
@@ -105,29 +114,35 @@ def descend(
         descent.restore(resumed)
         fitting.history.extend(descent.history)
     true = diversity([gloss for sentence in stop.targets.sentences() for gloss in sentence], _num_answers(fitting))
-    for number in range(len(descent.history) + 1, descent.epochs + 1):
-        if descent.finished or (number > 1 and number - 1 - descent.best_epoch >= recipe.train.patience):
+    lessons = make_lessons(train, stop, recipe.curriculum)
+    everything = torch.arange(len(train))
+    while not descent.finished:
+        over, begun = progress(descent.history, len(lessons), recipe.curriculum)
+        lesson = lessons[over] if over < len(lessons) else None
+        number = len(descent.history) + 1
+        waited = number - 1 - (descent.best_epoch or begun)
+        if not lesson and (number - begun > descent.epochs or (number - begun > 1 and waited >= recipe.train.patience)):
             break
         fitting.begin_epoch(int(extra.get("member", 0)), number)
-        epoch: Epoch = {"epoch": number, **extra, **_train_epoch(fitting, descent, train)}
+        epoch: Epoch = {"epoch": number, **extra}
+        if lessons:
+            epoch["vocabulary"] = lesson.vocabulary if lesson else _num_answers(fitting)
+        epoch |= _train_epoch(fitting, descent, train, lesson.train.cpu() if lesson else everything, hold=bool(lesson))
         judged = descent.judged()
-        epoch |= prefixed(evaluate(judged, stop))
+        epoch |= prefixed(evaluate(judged, stop.take(lesson.stop) if lesson else stop))
         if not np.isfinite(epoch["loss"]) or not np.isfinite(epoch["stop_loss"]):
             raise UserError(
                 f"fold {fitting.fold.number} diverged in epoch {number}: the loss is not finite; lower optim.lr"
             )
-        descent.rate.epoch_ended(epoch["stop_loss"])
         descent.history.append(epoch)
         fitting.history.append(epoch)
-        descent.alarms += watch(descent.history, true, recipe.monitors.within(descent.epochs))
-        sign = -1 if recipe.train.stop_on in ("loss", "wer") else 1
-        if (name := f"stop_{recipe.train.stop_on}") not in epoch:
-            raise UserError(f"train.stop_on={recipe.train.stop_on} is for two classes; choose macro_f1, or loss")
-        score = sign * epoch[name]
-        if score > descent.best_score + recipe.train.min_delta:
-            descent.best, descent.best_score, descent.best_epoch = weights_of(judged), score, number
+        if not lesson:
+            descent.rate.epoch_ended(epoch["stop_loss"])
+            descent.alarms += watch(descent.history[begun:], true, recipe.monitors.within(descent.epochs))
+            descent.keep_if_best(epoch, judged, recipe.train)
         fitting.report(epoch)
-        ended(descent.state)
+        ended(descent.state, False)
+    ended(descent.state, True)
     model.load_state_dict(descent.best)
     return Descended(descent.best_epoch, descent.alarms)
 
@@ -147,14 +162,15 @@ def refit(fitting: Fitting, model: Recogniser, member: int) -> None:
     descent = _Descent(both, model, part)
     for number in range(1, descent.epochs + 1):
         both.begin_epoch(member, -number)
-        if not np.isfinite(_train_epoch(both, descent, part)["loss"]):
+        if not np.isfinite(_train_epoch(both, descent, part, torch.arange(len(part)))["loss"]):
             raise UserError(f"fold {fold.number} diverged when it was refitted: the loss is not finite; lower optim.lr")
     model.load_state_dict(weights_of(descent.judged()))
 
 
-def _train_epoch(fitting: Fitting, descent: _Descent, train: Part) -> Epoch:
+def _train_epoch(fitting: Fitting, descent: _Descent, train: Part, rows_N: Tensor, *, hold: bool = False) -> Epoch:
+    """Over the clips `rows_N` of the train part; `hold`: the learning rate's schedule waits."""
     recipe, model, team = fitting.recipe, descent.model, fitting.team
-    order_N = torch.randperm(len(train), generator=fitting.common)
+    order_N = rows_N[torch.randperm(len(rows_N), generator=fitting.common)]
     batches = order_N.split(recipe.train.batch_size)
     shares = team.mine(batches)
     if recipe.augmentation != Augmentation():  # of the clips that this worker needs, in the order in which it does
@@ -165,55 +181,20 @@ def _train_epoch(fitting: Fitting, descent: _Descent, train: Part) -> Epoch:
     for batch, share in zip(batches, shares, strict=True):
         descent.optimiser.zero_grad(set_to_none=True)
         if len(share):
-            with _precision(recipe, fitting.device):
-                loss_B, right_B = _loss(fitting, model, train.take(share.to(fitting.device)), descent.weight_K)
+            with precision(recipe, fitting.device):
+                loss_B, right_B = batch_loss(fitting, model, train.take(share.to(fitting.device)), descent.weight_K)
             (loss_B.sum() / len(batch)).backward()
             # Kept where they are, and read once an epoch: reading after each step would wait for the device.
             sums += torch.stack([loss_B.detach().sum(), right_B.to(fitting.device).sum()])
         team.add_gradients(model)
         norms.append(torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.optim.clip_norm))
-        descent.rate.step()
+        descent.rate.step(hold=hold)
         descent.optimiser.step()
         if descent.average is not None:
             descent.average.update_parameters(model)
     team.average_buffers(model)
     loss, right = (team.total(sums) / len(order_N)).tolist()
     return {"loss": loss, "accuracy": right, "grad_norm": float(torch.stack(norms).max())}
-
-
-def _loss(fitting: Fitting, model: Recogniser, batch: Part, weight_K: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Loss of each clip, and whether it is recognised (a sentence: in full)."""
-    recipe, (sequences, targets, extra) = fitting.recipe, batch
-    match recipe.loss:
-        case Ctc():
-            logits_BTK, others = model.answer(sequences)
-            logits_BTK = logits_BTK.float()
-            loss_B = ctc_loss(logits_BTK, sequences.lengths, targets.glosses, targets.lengths, recipe.loss)
-            if recipe.loss.alignment:
-                signing_BT = extra["segmentation"][:, :, 0]
-                aligned_B = alignment_loss(logits_BTK, signing_BT, targets.glosses, targets.lengths)
-                loss_B = loss_B + recipe.loss.alignment * aligned_B
-            given = decoded(logits_BTK.detach(), sequences.lengths)
-            right_B = torch.tensor([a == b for a, b in zip(given, targets.sentences(), strict=True)])
-        case loss:
-            target_BK = nn.functional.one_hot(targets.glosses[:, 0], len(fitting.labels)).to(sequences.values.dtype)
-            mixed_BTF, target_BK = mix(sequences.values, target_BK, recipe.mixing, fitting.own)
-            logits_BK, others = model.answer(sequences._replace(values=mixed_BTF))
-            logits_BK = logits_BK.float()
-            loss_B = classification_loss(logits_BK, target_BK, loss, weight_K)
-            right_B = logits_BK.detach().argmax(1) == target_BK.argmax(1)
-    for name, answer_BTC in others.items():
-        taught_BTC = extra[name]
-        if name in model.auxiliary_scalers:
-            taught_BTC = torch.where(taught_BTC.isnan(), taught_BTC, model.auxiliary_scalers[name](taught_BTC))
-        loss_B = loss_B + getattr(recipe.auxiliary, name) * auxiliary_loss(answer_BTC.float(), taught_BTC, name)
-    return loss_B, right_B
-
-
-def _precision(recipe: Recipe, device: torch.device) -> AbstractContextManager[Any]:
-    if recipe.optim.mixed_precision and device.type == "cuda":
-        return torch.autocast("cuda", torch.bfloat16)
-    return nullcontext()
 
 
 def _num_answers(fitting: Fitting) -> int:
@@ -229,11 +210,3 @@ def prefixed(epoch: Epoch) -> Epoch:
 def weights_of(model: nn.Module) -> dict[str, Tensor]:
     """A copy on the CPU."""
     return {name: tensor.detach().clone().cpu() for name, tensor in model.state_dict().items()}
-
-
-def class_weights(targets: Targets, num_classes: int) -> Tensor:
-    """n / (classes * count) at each class's own index; a class without clips gets 0."""
-    classes_N = targets.glosses[:, 0]
-    count_K = torch.bincount(classes_N, minlength=num_classes)
-    weight_K = len(classes_N) / (num_classes * count_K.clamp(min=1))
-    return torch.where(count_K > 0, weight_K, torch.zeros_like(weight_K))

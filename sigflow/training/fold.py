@@ -5,6 +5,7 @@ Shape suffixes: N clips of a part, T frames after resampling, K classes, M membe
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -24,7 +25,8 @@ from sigflow.training.checkpoint import Checkpoint, State
 from sigflow.training.descent import descend, prefixed, refit, weights_of
 from sigflow.training.judge import evaluate, logits_of, test_metrics, unpadded
 from sigflow.training.parts import Fitting, Part
-from sigflow.training.start import Start, begin_with
+from sigflow.training.pretrain import pretrain
+from sigflow.training.start import Start, begin_with, build
 from sigflow.training.team import Team
 
 ALONE = Team()
@@ -44,6 +46,7 @@ class FoldResult:
     test_probs: list[np.ndarray]
     metrics: dict[str, Any]  # of the test part
     alarms: list[Alarm]  # of the monitors, in the order of their epochs
+    pretraining: list[Epoch]  # what went before, without labels
 
 
 def fit(
@@ -57,12 +60,14 @@ def fit(
     checkpoint: Checkpoint | None = None,
     team: Team = ALONE,
     start: Start | None = None,
+    unlabelled: Clips | None = None,
 ) -> FoldResult:
     """Train on the fold's train part, keep the epoch that is best on its stop part, predict its test part.
 
     The same recipe, clips, fold, team and machine give the same result, also when a `checkpoint` was taken up on the
     way; the caller's random state is left alone. All workers of a `team` call this alike, and get the same; give the
-    checkpoint to all of them, and only the first writes it. With a `start`, training begins there (fine-tuning).
+    checkpoint to all of them, and only the first writes it. With a `start`, training begins there (fine-tuning). What
+    the recipe pre-trains on is the train part, and of `unlabelled` clips those of nobody who is judged or tested.
 
     Raises:
         UserError: the loss is no number any more, or the clips are not labelled for this recipe.
@@ -72,15 +77,10 @@ def fit(
         torch.manual_seed(recipe.train.seed * 1009 + fold.number)
         targets = make_targets(words(clips, sentences=recipe.sentences), labels).to(device)
         fitting = Fitting(recipe, clips.to(device), labels, fold, targets, device, report, team)
-        return _fit(fitting, checkpoint, start)
+        return _fit(fitting, checkpoint, start, unlabelled)
 
 
-def build(recipe: Recipe, num_classes: int) -> Recogniser:
-    """The recipe's untrained model."""
-    return Recogniser(recipe.frontend, recipe.model, num_classes, recipe.auxiliary.heads)
-
-
-def _fit(fitting: Fitting, checkpoint: Checkpoint | None, start: Start | None) -> FoldResult:
+def _fit(fitting: Fitting, checkpoint: Checkpoint | None, start: Start | None, unlabelled: Clips | None) -> FoldResult:
     recipe, fold = fitting.recipe, fitting.fold
     train, stop, test = (fitting.part(rows) for rows in (fold.train, fold.stop, fold.test))
     model = build(recipe, len(fitting.labels)).to(fitting.device)
@@ -90,6 +90,16 @@ def _fit(fitting: Fitting, checkpoint: Checkpoint | None, start: Start | None) -
     if start is not None:
         begin_with(model, fitting.labels, start)
     found = checkpoint.load() if checkpoint else None
+    writes = checkpoint if not fitting.team.rank else None
+    pretraining: list[Epoch] = []
+    if found and "descent" in found:
+        pretraining = found["pretraining"]
+    elif recipe.pretraining.epochs:
+        pretraining = pretrain(
+            fitting, model, stop, unlabelled, resumed=found["pretraining"] if found else None,
+            ended=partial(_save_pretraining, writes),
+        )  # fmt: skip
+        found = None
     alarms: list[Alarm] = []
     best_epoch = 0
     portfolio = model.model if isinstance(model.model, Portfolio) else None
@@ -101,7 +111,7 @@ def _fit(fitting: Fitting, checkpoint: Checkpoint | None, start: Start | None) -
             model.load_state_dict(found["model"])
             fitting.history.extend(found["before"])
             alarms = [Alarm(*alarm) for alarm in found["alarms"]]
-        own = _Member(number, model, list(fitting.history), list(alarms))
+        own = _Member(number, model, list(fitting.history), list(alarms), pretraining)
         alone = model.only(member) if portfolio else model
         extra: Epoch = {"member": number} if portfolio else {}
         if isinstance(member, RocketModel):
@@ -110,7 +120,7 @@ def _fit(fitting: Fitting, checkpoint: Checkpoint | None, start: Start | None) -
         descended = descend(
             fitting, alone, train, stop, extra,
             resumed=found["descent"] if found and number == found["member"] else None,
-            ended=lambda state, own=own: _save(checkpoint if not fitting.team.rank else None, own, state),  # type: ignore[misc]
+            ended=partial(_save, writes, own),
         )  # fmt: skip
         best_epoch = descended.best_epoch
         alarms += descended.alarms
@@ -124,7 +134,7 @@ def _fit(fitting: Fitting, checkpoint: Checkpoint | None, start: Start | None) -
     each = unpadded(probs, test.sequences.lengths)
     subjects = fitting.clips.column("subject")
     metrics = test_metrics(each, test, fitting.labels, [subjects[i] for i in fold.test])
-    return FoldResult(fold.number, weights_of(model), fitting.history, best_epoch, each, metrics, alarms)
+    return FoldResult(fold.number, weights_of(model), fitting.history, best_epoch, each, metrics, alarms, pretraining)
 
 
 @dataclass(frozen=True)
@@ -135,14 +145,21 @@ class _Member:
     model: Recogniser
     before: list[Epoch]
     alarms: list[Alarm]
+    pretraining: list[Epoch]
 
 
-def _save(checkpoint: Checkpoint | None, member: _Member, state: Callable[[], State]) -> None:
+def _save_pretraining(checkpoint: Checkpoint | None, state: Callable[[], State]) -> None:
     if checkpoint is not None and checkpoint.due:
+        checkpoint.save({"pretraining": state()})
+
+
+def _save(checkpoint: Checkpoint | None, member: _Member, state: Callable[[], State], last: bool) -> None:
+    if checkpoint is not None and (last or checkpoint.due):
         checkpoint.save(
             {
                 "member": member.number, "model": member.model.state_dict(), "before": member.before,
-                "alarms": [list(alarm) for alarm in member.alarms], "descent": state(),
+                "alarms": [list(alarm) for alarm in member.alarms], "pretraining": member.pretraining,
+                "descent": state(),
             }
         )  # fmt: skip
 

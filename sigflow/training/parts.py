@@ -94,20 +94,21 @@ class Fitting:
                     extra.setdefault(name, []).append(taught)
         index = torch.from_numpy(rows).to(self.device)
         return Part(
-            Sequences(_joined(values), torch.cat(lengths)),
+            Sequences(joined(values), torch.cat(lengths)),
             self.targets.take(index),
-            {name: _joined(batches) for name, batches in extra.items()},
+            {name: joined(batches) for name, batches in extra.items()},
         )
 
     def _extra(self, inputs: Inputs) -> dict[str, Tensor]:
         found = {}
         if self.recipe.auxiliary.phonology:
-            found["phonology"] = compute_features(inputs, self.recipe.auxiliary_frontend).values
+            found["phonology"] = compute_features(inputs, self.recipe.phonology_frontend).values
         if self.recipe.reads_signing:
             found["segmentation"] = inputs.parts[SIGNING]
         return found
 
 
-def _joined(batches: Sequence[Tensor]) -> Tensor:
+def joined(batches: Sequence[Tensor]) -> Tensor:
+    """One after the other, (N, T, ...), padded with NaN to the longest."""
     longest = max(batch.shape[1] for batch in batches)
     return torch.cat([nn.functional.pad(b, (0, 0, 0, longest - b.shape[1]), value=torch.nan) for b in batches])

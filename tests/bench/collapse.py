@@ -21,7 +21,8 @@ from sigflow.losses import Ctc
 from sigflow.models.bilstm import BilstmConfig
 from sigflow.monitors import Monitors
 from sigflow.optim import OptimConfig
-from sigflow.recipes.recipe import Recipe, TrainConfig, override
+from sigflow.recipes.recipe import Recipe, override
+from sigflow.recipes.ways import TrainConfig
 from sigflow.storage import locate
 from sigflow.training import fit
 

@@ -2,9 +2,10 @@
 
 import pytest
 
-from sigflow.experiments.settings import leaves, overrides, without_credentials
+from sigflow.experiments.settings import overrides, without_credentials
 from sigflow.recipes.catalogue import RECIPES, find_recipe
 from sigflow.recipes.recipe import override
+from sigflow.recipes.settings import leaves
 
 
 @pytest.mark.parametrize("name", RECIPES)

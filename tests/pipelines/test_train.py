@@ -6,7 +6,7 @@ import pytest
 
 from sigflow.pipelines.board import progress
 from sigflow.pipelines.train import plan_mesh
-from sigflow.recipes.recipe import TrainConfig
+from sigflow.recipes.ways import TrainConfig
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ from sigflow.features.frontend import Frontend
 from sigflow.features.hand import HandFeatures
 from sigflow.losses import CrossEntropy
 from sigflow.models.lstm import LstmConfig
-from sigflow.recipes.recipe import Recipe, TrainConfig, override, read_recipe
+from sigflow.recipes.recipe import Recipe, override, read_recipe
+from sigflow.recipes.ways import TrainConfig
 
 RECIPE = Recipe(name="mine", frontend=Frontend(features=(HandFeatures(side="left"),)), model=LstmConfig(hidden=(8, 4)))
 

@@ -95,7 +95,7 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_numbers(
         resumed = fit(recipe, clips, labels, fold, report=seen.append, checkpoint=at(tmp_path))
         assert_same(resumed, whole)
         assert len(seen) < len(whole.history)  # nothing that was done is done again
-        at(tmp_path).delete()
+        at(tmp_path).file.delete()
 
 
 def test_a_state_of_another_run_is_not_taken_up(clips: Clips, labels: list[str], fold: Fold, tmp_path: Path) -> None:

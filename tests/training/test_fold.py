@@ -16,7 +16,7 @@ from sigflow.recipes.catalogue import find_recipe
 from sigflow.recipes.recipe import Recipe, override
 from sigflow.storage import Location
 from sigflow.training import Epoch, FoldResult, build, fit
-from sigflow.training.descent import class_weights
+from sigflow.training.objective import class_weights
 
 RECIPE = override(find_recipe("isolated_gestures"), ["train.epochs=6", "model.hidden=[16, 8]", "model.dense=8"])
 

@@ -46,7 +46,7 @@ def test_a_training_that_begins_with_a_trained_model_begins_where_that_ended(
     fold = folds.folds[0]
     before = fit(RECIPE, clips, labels, fold)
     short = override(RECIPE, ["train.epochs=2", "optim.lr=1e-4"])
-    after = fit(short, clips, labels, fold, start=Start(before.weights, labels))
+    after = fit(short, clips, labels, fold, start=Start(before.weights, labels, RECIPE))
     anew = fit(short, clips, labels, fold)
     assert after.history[0]["stop_loss"] == pytest.approx(min(e["stop_loss"] for e in before.history), rel=0.1)
     assert after.history[0]["stop_loss"] < 0.7 * anew.history[0]["stop_loss"]
@@ -56,7 +56,7 @@ def test_labels_that_both_know_keep_their_outputs_wherever_they_stand() -> None:
     torch.manual_seed(0)
     old, new = build(RECIPE, 3), build(RECIPE, 3)
     fresh = new.state_dict()["model.head.weight"].clone()
-    begin_with(new, ["b", "new", "c"], Start(old.state_dict(), ["a", "b", "c"]))
+    begin_with(new, ["b", "new", "c"], Start(old.state_dict(), ["a", "b", "c"], RECIPE))
     theirs, mine = old.state_dict()["model.head.weight"], new.state_dict()["model.head.weight"]
     assert torch.equal(mine[0], theirs[1])
     assert torch.equal(mine[1], fresh[1])
@@ -66,14 +66,14 @@ def test_labels_that_both_know_keep_their_outputs_wherever_they_stand() -> None:
 
 def test_more_labels_than_before_are_no_obstacle() -> None:
     old, new = build(RECIPE, 2), build(RECIPE, 5)
-    begin_with(new, list("abcde"), Start(old.state_dict(), ["d", "b"]))
+    begin_with(new, list("abcde"), Start(old.state_dict(), ["d", "b"], RECIPE))
     assert torch.equal(new.state_dict()["model.head.bias"][3], old.state_dict()["model.head.bias"][0])
 
 
 def test_another_network_is_refused() -> None:
     other = build(override(RECIPE, ["model.hidden=[24]"]), 3)
     with pytest.raises(UserError, match=r"--init holds another network: model\.layers"):
-        begin_with(build(RECIPE, 3), list("abc"), Start(other.state_dict(), list("abc")))
+        begin_with(build(RECIPE, 3), list("abc"), Start(other.state_dict(), list("abc"), RECIPE))
 
 
 def test_a_fold_never_begins_with_weights_that_saw_its_test_clips(
@@ -108,7 +108,7 @@ def test_one_output_for_two_classes_is_taken_over_only_for_the_same_two() -> Non
     falls = find_recipe("fall_detection")
     old, same, other = build(falls, 2), build(falls, 2), build(falls, 2)
     fresh = other.state_dict()["model.head.weight"].clone()
-    begin_with(same, ["ADL", "Fall"], Start(old.state_dict(), ["ADL", "Fall"]))
-    begin_with(other, ["Fall", "Walk"], Start(old.state_dict(), ["ADL", "Fall"]))
+    begin_with(same, ["ADL", "Fall"], Start(old.state_dict(), ["ADL", "Fall"], falls))
+    begin_with(other, ["Fall", "Walk"], Start(old.state_dict(), ["ADL", "Fall"], falls))
     assert torch.equal(same.state_dict()["model.head.weight"], old.state_dict()["model.head.weight"])
     assert torch.equal(other.state_dict()["model.head.weight"], fresh)
