@@ -29,7 +29,7 @@ def confused(plan: Plan, sample: Sample) -> list[Finding]:
         return []
     labels_N = np.array([plan.sentences[row][0] for row in sample.rows])
     called_N = _called(plan, sample, labels_N)
-    rows = np.flatnonzero(called_N != None)  # noqa: E711, elementwise
+    rows = np.array([row for row, name in enumerate(called_N) if name is not None], int)
     if not len(rows):
         return []
     subjects = plan.clips.column("subject")

@@ -26,14 +26,23 @@ _SAY_EVERY_S = 30.0  # where there is no terminal whose line can be replaced
 
 
 class Board:
-    """The last epoch of each fold."""
+    """The last epoch of each fold, and why one cannot be trained."""
 
     def __init__(self) -> None:
         self._last: dict[int, Epoch] = {}
+        self._failures: dict[int, str] = {}
 
     def say(self, fold: int, epoch: Epoch) -> None:
         """Called by workers."""
         self._last[fold] = epoch
+
+    def fail(self, fold: int, reason: str) -> None:
+        """Called by workers."""
+        self._failures[fold] = reason
+
+    def failures(self) -> dict[int, str]:
+        """Called by the driver."""
+        return self._failures
 
     def read(self) -> dict[int, Epoch]:
         """Called by the driver."""

@@ -181,6 +181,8 @@ def _train_folds(
                 if isinstance(cause, UserError):
                     raise cause from error
             raise
+    if failures := ray.get(board.failures.remote()):
+        raise UserError(f"{'; '.join(failures.values())}; then go on with --resume, folds that are done stay")
 
 
 def _worker(config: dict[str, Any]) -> None:
@@ -206,9 +208,14 @@ def _worker(config: dict[str, Any]) -> None:
 
             start = start_of(config["init"], config["begins"][fold.number]) if config["init"] else None
             device = ray.train.torch.get_device()
-            train_fold(
-                run, clips, fold, out, device=device, team=team, report=report, start=start, unlabelled=unlabelled
-            )
+            try:
+                train_fold(
+                    run, clips, fold, out, device=device, team=team, report=report, start=start, unlabelled=unlabelled
+                )
+            except UserError as error:  # it would come again, however often the fold was tried; others can be trained
+                if size > 1:
+                    raise  # the rest of the team would wait for this worker
+                ray.get(config["board"].fail.remote(fold.number, str(error)))
     ray.train.report({})
 
 
