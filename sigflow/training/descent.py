@@ -173,16 +173,14 @@ def _train_epoch(fitting: Fitting, descent: _Descent, train: Part, rows_N: Tenso
     order_N = rows_N[torch.randperm(len(rows_N), generator=fitting.common)]
     batches = order_N.split(recipe.train.batch_size)
     shares = team.mine(batches)
-    if recipe.augmentation != Augmentation():  # of the clips that this worker needs, in the order in which it does
-        train = fitting.part(fitting.fold.train[torch.cat(shares).numpy()], augmented=True)
-        shares = list(torch.arange(len(train)).split([len(share) for share in shares]))
+    loaded = train.batches(shares, augmented=recipe.augmentation != Augmentation())
     model.train()
     sums, norms = torch.zeros(2, device=fitting.device, dtype=torch.float64), []
     for batch, share in zip(batches, shares, strict=True):
         descent.optimiser.zero_grad(set_to_none=True)
         if len(share):
             with precision(recipe, fitting.device):
-                loss_B, right_B = batch_loss(fitting, model, train.take(share.to(fitting.device)), descent.weight_K)
+                loss_B, right_B = batch_loss(fitting, model, next(loaded), descent.weight_K)
             (loss_B.sum() / len(batch)).backward()
             # Kept where they are, and read once an epoch: reading after each step would wait for the device.
             sums += torch.stack([loss_B.detach().sum(), right_B.to(fitting.device).sum()])

@@ -24,7 +24,7 @@ from sigflow.recipes.recipe import Recipe
 from sigflow.training.checkpoint import Checkpoint, State
 from sigflow.training.descent import descend, prefixed, refit, weights_of
 from sigflow.training.judge import evaluate, logits_of, test_metrics, unpadded
-from sigflow.training.parts import Fitting, Part
+from sigflow.training.parts import Batch, Fitting, Part
 from sigflow.training.pretrain import pretrain
 from sigflow.training.start import Start, begin_with, build
 from sigflow.training.team import Team
@@ -84,9 +84,10 @@ def _fit(fitting: Fitting, checkpoint: Checkpoint | None, start: Start | None, u
     recipe, fold = fitting.recipe, fitting.fold
     train, stop, test = (fitting.part(rows) for rows in (fold.train, fold.stop, fold.test))
     model = build(recipe, len(fitting.labels)).to(fitting.device)
-    model.scaler.fit(train.sequences.values)
+    sample = train.sample()
+    model.scaler.fit(sample.sequences.values)
     for name, scaler in model.auxiliary_scalers.items():
-        cast(Scaler, scaler).fit(train.extra[name])
+        cast(Scaler, scaler).fit(sample.extra[name])
     if start is not None:
         begin_with(model, fitting.labels, start)
     found = checkpoint.load() if checkpoint else None
@@ -130,8 +131,8 @@ def _fit(fitting: Fitting, checkpoint: Checkpoint | None, start: Start | None, u
         if any(alarm.stops for alarm in alarms):
             break
         _refit(fitting, model.only(member) if portfolio else model, number)
-    probs = logits_of(model, test.sequences).softmax(-1).float().cpu().numpy()
-    each = unpadded(probs, test.sequences.lengths)
+    logits, lengths_N = logits_of(model, test)
+    each = unpadded(logits.softmax(-1).float().cpu().numpy(), lengths_N)
     subjects = fitting.clips.column("subject")
     metrics = test_metrics(each, test, fitting.labels, [subjects[i] for i in fold.test])
     return FoldResult(fold.number, weights_of(model), fitting.history, best_epoch, each, metrics, alarms, pretraining)
@@ -166,17 +167,17 @@ def _save(checkpoint: Checkpoint | None, member: _Member, state: Callable[[], St
 
 def _solve(fitting: Fitting, model: Recogniser, train: Part, stop: Part, extra: Epoch) -> int:
     """A rocket is solved, not descended to: one epoch."""
-    _fit_rocket(model, train)
+    _fit_rocket(model, train.fitting.load(train.rows) if train.whole is None else train.whole)
     epoch: Epoch = {"epoch": 1, **extra, **evaluate(model, train), **prefixed(evaluate(model, stop))}
     fitting.history.append(epoch)
     fitting.report(epoch)
     return 1
 
 
-def _fit_rocket(model: Recogniser, part: Part) -> None:
+def _fit_rocket(model: Recogniser, clips: Batch) -> None:
     assert isinstance(model.model, RocketModel)
-    x_NTF, lengths_N, _ = model.prepare(part.sequences)
-    model.model.fit(x_NTF, lengths_N, part.targets.glosses[:, 0])
+    x_NTF, lengths_N, _ = model.prepare(clips.sequences)
+    model.model.fit(x_NTF, lengths_N, clips.targets.glosses[:, 0])
 
 
 def _refit(fitting: Fitting, model: Recogniser, number: int) -> None:
@@ -185,7 +186,7 @@ def _refit(fitting: Fitting, model: Recogniser, number: int) -> None:
     A rocket chooses nothing by it, and always gains by more clips.
     """
     if isinstance(model.model, RocketModel):
-        _fit_rocket(model, fitting.part(np.sort(np.concatenate([fitting.fold.train, fitting.fold.stop]))))
+        _fit_rocket(model, fitting.load(np.sort(np.concatenate([fitting.fold.train, fitting.fold.stop]))))
     elif fitting.recipe.train.refit_epochs:
         refit(fitting, model, number)
 
@@ -193,5 +194,5 @@ def _refit(fitting: Fitting, model: Recogniser, number: int) -> None:
 def _weigh(model: Recogniser, portfolio: Portfolio, stop: Part) -> None:
     """By how likely each member finds the stop part's true classes."""
     right_S1 = stop.targets.glosses[:, :1]
-    probs = [logits_of(model.only(member), stop.sequences).softmax(-1) for member in portfolio.members]
+    probs = [logits_of(model.only(member), stop)[0].softmax(-1) for member in portfolio.members]
     portfolio.weights.copy_(mixture_weights(torch.stack([each.gather(1, right_S1)[:, 0] for each in probs])))

@@ -30,32 +30,34 @@ _BATCH = 256
 
 
 @torch.no_grad()
-def logits_of(model: Recogniser, sequences: Sequences) -> Tensor:
-    """(N, K), or (N, T, K) padded with 0."""
+def logits_of(model: Recogniser, part: Part) -> tuple[Tensor, Tensor]:
+    """Logits (N, K), or (N, T, K) padded with 0, and the lengths (N,) after resampling."""
     model.eval()
-    lengths_N = sequences.lengths
-    parts = []
-    for rows in torch.arange(len(lengths_N), device=lengths_N.device).split(_BATCH):
-        values = sequences.values[rows, : int(lengths_N[rows].max())]
-        parts.append(model.classify(Sequences(values, lengths_N[rows])))
-    if parts[0].ndim == 3:
-        longest = max(part.shape[1] for part in parts)
-        parts = [nn.functional.pad(part, (0, 0, 0, longest - part.shape[1])) for part in parts]
-    return torch.cat(parts)
+    found, lengths = [], []
+    for chunk in part.chunks():
+        values_NTF, lengths_N = chunk.sequences
+        lengths.append(lengths_N)
+        for rows in torch.arange(len(lengths_N), device=lengths_N.device).split(_BATCH):
+            values = values_NTF[rows, : int(lengths_N[rows].max())]
+            found.append(model.classify(Sequences(values, lengths_N[rows])))
+    if found[0].ndim == 3:
+        longest = max(logits.shape[1] for logits in found)
+        found = [nn.functional.pad(logits, (0, 0, 0, longest - logits.shape[1])) for logits in found]
+    return torch.cat(found), torch.cat(lengths)
 
 
 def evaluate(model: Recogniser, part: Part) -> Epoch:
     """Plain loss (no weights, no smoothing), what is recognised, and how diverse the answers are."""
-    logits = logits_of(model, part.sequences)
+    logits, lengths_N = logits_of(model, part)
     targets = part.targets
     if logits.ndim == 3:
-        given, true = decoded(logits, part.sequences.lengths), targets.sentences()
-        loss_N = ctc_loss(logits, part.sequences.lengths, targets.glosses, targets.lengths, Ctc())
+        given, true = decoded(logits, lengths_N), targets.sentences()
+        loss_N = ctc_loss(logits, lengths_N, targets.glosses, targets.lengths, Ctc())
         return {
             "loss": float(loss_N.mean()),
             "accuracy": sum(mine == theirs for mine, theirs in zip(given, true, strict=True)) / len(true),
             "wer": word_error_rate(true, given),
-            "blank_ratio": blank_ratio(unpadded(logits.cpu().numpy(), part.sequences.lengths)),
+            "blank_ratio": blank_ratio(unpadded(logits.cpu().numpy(), lengths_N)),
             **diversity([gloss for sentence in given for gloss in sentence], logits.shape[2] - 1),
         }
     target_N, predicted_N = targets.glosses[:, 0].cpu(), logits.argmax(1).cpu()

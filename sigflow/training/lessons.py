@@ -47,4 +47,4 @@ def progress(history: Sequence[Epoch], lessons: int, curriculum: Curriculum) -> 
 
 def _rows(part: Part, known: set[int]) -> Tensor:
     rows = [row for row, sentence in enumerate(part.targets.sentences()) if known.issuperset(sentence)]
-    return torch.tensor(rows, dtype=torch.int64, device=part.sequences.lengths.device)
+    return torch.tensor(rows, dtype=torch.int64, device=part.targets.lengths.device)

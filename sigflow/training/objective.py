@@ -15,10 +15,10 @@ from sigflow.losses import Ctc, alignment_loss, auxiliary_loss, classification_l
 from sigflow.models.recogniser import Recogniser
 from sigflow.recipes.recipe import Recipe
 from sigflow.training.judge import decoded
-from sigflow.training.parts import Fitting, Part
+from sigflow.training.parts import Batch, Fitting
 
 
-def batch_loss(fitting: Fitting, model: Recogniser, batch: Part, weight_K: Tensor | None) -> tuple[Tensor, Tensor]:
+def batch_loss(fitting: Fitting, model: Recogniser, batch: Batch, weight_K: Tensor | None) -> tuple[Tensor, Tensor]:
     """Loss of each clip, and whether it is recognised (a sentence: in full)."""
     recipe, (sequences, targets, extra) = fitting.recipe, batch
     match recipe.loss:

@@ -1,9 +1,9 @@
-"""The clips of one part of a fold, as features and targets in memory.
+"""The clips of one part of a fold, as features and targets.
 
 Shape suffixes: N clips of a part, T frames after resampling, F features, C numbers of an auxiliary target.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -23,20 +23,24 @@ from sigflow.topology import SIGNING
 from sigflow.training.team import Team
 
 _BATCH = 256
+NUMBERS_AT_ONCE = 1 << 28  # of features: 1 GiB
 
 
-class Part(NamedTuple):
-    """`extra`: what auxiliary heads are taught, by their names, (N, T, C); NaN where nobody knows."""
+class Batch(NamedTuple):
+    """Clips as a model takes them.
+
+    `extra`: what auxiliary heads are taught, by their names, (N, T, C); NaN where nobody knows.
+    """
 
     sequences: Sequences
     targets: Targets
     extra: dict[str, Tensor]
 
-    def take(self, rows: Tensor) -> "Part":
+    def take(self, rows: Tensor) -> "Batch":
         """The clips `rows`, without the padding that only longer clips need."""
         lengths = self.sequences.lengths[rows]
         longest = int(lengths.max())
-        return Part(
+        return Batch(
             Sequences(self.sequences.values[rows, :longest], lengths),
             self.targets.take(rows),
             {name: values[rows, :longest] for name, values in self.extra.items()},
@@ -44,6 +48,68 @@ class Part(NamedTuple):
 
     def __len__(self) -> int:  # of clips, not of fields
         return len(self.sequences.lengths)
+
+
+@dataclass(frozen=True)
+class Part:
+    """The clips of one part of a fold. Features that fit into memory are computed once, others as they are needed."""
+
+    fitting: "Fitting"
+    rows: np.ndarray
+    targets: Targets
+    whole: Batch | None
+
+    def take(self, rows: Tensor) -> "Part":
+        """Those clips of it."""
+        whole = self.whole.take(rows) if self.whole else None
+        return Part(self.fitting, self.rows[rows.cpu().numpy()], self.targets.take(rows), whole)
+
+    def chunks(self) -> Iterator[Batch]:
+        """All clips in order, as many at once as memory holds."""
+        if self.whole is not None:
+            yield self.whole
+            return
+        size = self.fitting.clips_at_once
+        for start in range(0, len(self), size):
+            yield self.fitting.load(self.rows[start : start + size])
+
+    def sample(self) -> Batch:
+        """All clips, or evenly spread ones: as many as memory holds."""
+        if self.whole is not None:
+            return self.whole
+        chosen = np.linspace(0, len(self) - 1, self.fitting.clips_at_once).round().astype(int)
+        return self.fitting.load(self.rows[np.unique(chosen)])
+
+    def batches(self, shares: Sequence[Tensor], *, augmented: bool) -> Iterator[Batch]:
+        """For each of the `shares`, row numbers of this part, its clips; nothing for one that is empty."""
+        device = self.fitting.device
+        if self.whole is not None and not augmented:
+            yield from (self.whole.take(share.to(device)) for share in shares if len(share))
+            return
+        for group in self._groups([share for share in shares if len(share)]):
+            loaded = self.fitting.load(self.rows[torch.cat(group).numpy()], augmented=augmented)
+            places = torch.arange(len(loaded), device=device).split([len(share) for share in group])
+            yield from (loaded.take(rows) for rows in places)
+
+    def _groups(self, shares: Sequence[Tensor]) -> Iterator[list[Tensor]]:
+        """Shares that are loaded together: all, or as many as memory holds.
+
+        Cut where loading begins a batch of its own, if that comes in time: the same random numbers are drawn then.
+        """
+        most = len(self) if self.whole is not None else self.fitting.clips_at_once
+        group: list[Tensor] = []
+        clips = 0
+        for share in shares:
+            group.append(share)
+            clips += len(share)
+            if (clips >= most and clips % _BATCH == 0) or clips >= 2 * most:
+                yield group
+                group, clips = [], 0
+        if group:
+            yield group
+
+    def __len__(self) -> int:
+        return len(self.rows)
 
 
 @dataclass(frozen=True)
@@ -78,8 +144,19 @@ class Fitting:
         self.own.manual_seed(each[2 * self.team.rank])
         torch.manual_seed(each[2 * self.team.rank + 1])
 
-    def part(self, rows: np.ndarray, *, augmented: bool = False) -> Part:
-        """Of the clips `rows`, in large batches, which cost less than a step's own."""
+    def part(self, rows: np.ndarray) -> Part:
+        """Of the clips `rows`."""
+        whole = self.load(rows) if len(rows) <= self.clips_at_once else None
+        return Part(self, rows, self.targets.take(torch.from_numpy(rows).to(self.device)), whole)
+
+    @property
+    def clips_at_once(self) -> int:
+        """Clips whose features memory holds beside everything else; whole batches."""
+        frames = self.recipe.frontend.resampling.num_frames or int(self.clips.offsets.diff().max())
+        return max(1, NUMBERS_AT_ONCE // (frames * self.recipe.frontend.size) // _BATCH) * _BATCH
+
+    def load(self, rows: np.ndarray, *, augmented: bool = False) -> Batch:
+        """The clips `rows` all at once; computed in large batches, which cost less than a step's own."""
         values, lengths = [], []
         extra: dict[str, list[Tensor]] = {}
         with torch.no_grad():
@@ -93,7 +170,7 @@ class Fitting:
                 for name, taught in self._extra(inputs).items():
                     extra.setdefault(name, []).append(taught)
         index = torch.from_numpy(rows).to(self.device)
-        return Part(
+        return Batch(
             Sequences(joined(values), torch.cat(lengths)),
             self.targets.take(index),
             {name: joined(batches) for name, batches in extra.items()},

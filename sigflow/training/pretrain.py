@@ -22,7 +22,7 @@ from sigflow.monitors import Epoch
 from sigflow.recipes.ways import Auxiliary, Pretraining
 from sigflow.training.checkpoint import State
 from sigflow.training.objective import precision
-from sigflow.training.parts import Fitting, Part, joined
+from sigflow.training.parts import Batch, Fitting, Part, joined
 from sigflow.training.units import UNKNOWN, Units, find_units
 
 _MEMBER = 1 << 16  # in whose place epochs are seeded: no portfolio has so many
@@ -37,7 +37,7 @@ class _Task:
     config: Pretraining
     units: Units | None
 
-    def loss(self, part: Part, generator: torch.Generator) -> Tensor:
+    def loss(self, part: Batch, generator: torch.Generator) -> Tensor:
         """Of each clip (B,), the mean over what is masked and known."""
         values_BTF, lengths_B = part.sequences
         masked_BT = masked_frames(lengths_B, values_BTF.shape[1], self.config, generator)
@@ -137,14 +137,15 @@ class _Material:
                 fold = replace(fitting.fold, train=rows)
                 self.others = replace(fitting, clips=unlabelled.to(fitting.device), targets=nothing, fold=fold)
 
-    def gather(self, *, augmented: bool) -> Part:
+    def gather(self, *, augmented: bool) -> Batch:
         """All of them, padded alike."""
-        parts = [each.part(each.fold.train, augmented=augmented) for each in (self.fitting, self.others) if each]
-        return Part(
+        none = self.fitting.targets  # not asked for here
+        parts = [each.load(each.fold.train, augmented=augmented) for each in (self.fitting, self.others) if each]
+        return Batch(
             Sequences(
                 joined([part.sequences.values for part in parts]), torch.cat([part.sequences.lengths for part in parts])
             ),
-            parts[0].targets,  # of no use here
+            none.take(torch.zeros(sum(map(len, parts)), dtype=torch.int64, device=self.fitting.device)),
             {name: joined([part.extra[name] for part in parts]) for name in parts[0].extra},
         )
 
@@ -175,7 +176,7 @@ def _make_task(model: Recogniser, config: Pretraining, units: Units | None, devi
     return _Task(model, nn.Linear(state_size, outputs).to(device), config, units)
 
 
-def _epoch(fitting: Fitting, task: _Task, optimiser: torch.optim.Optimizer, part: Part) -> float:
+def _epoch(fitting: Fitting, task: _Task, optimiser: torch.optim.Optimizer, part: Batch) -> float:
     recipe, team = fitting.recipe, fitting.team
     batches = torch.randperm(len(part), generator=fitting.common).split(recipe.train.batch_size)
     task.model.train()
@@ -185,7 +186,7 @@ def _epoch(fitting: Fitting, task: _Task, optimiser: torch.optim.Optimizer, part
         optimiser.zero_grad(set_to_none=True)
         if len(share):
             with precision(recipe, fitting.device):
-                loss_B = task.loss(_taken(part, share.to(fitting.device)), fitting.own)
+                loss_B = task.loss(part.take(share.to(fitting.device)), fitting.own)
             (loss_B.sum() / len(batch)).backward()
             total += loss_B.detach().sum()
         team.add_gradients(both)
@@ -195,15 +196,8 @@ def _epoch(fitting: Fitting, task: _Task, optimiser: torch.optim.Optimizer, part
     return float(team.total(total)) / len(part)
 
 
-def _taken(part: Part, rows: Tensor) -> Part:
-    values, lengths = part.sequences
-    longest = int(lengths[rows].max())
-    extra = {name: each[rows, :longest] for name, each in part.extra.items()}
-    return Part(Sequences(values[rows, :longest], lengths[rows]), part.targets, extra)
-
-
 @torch.no_grad()
 def _judge(task: _Task, stop: Part) -> float:
     task.model.eval()
     generator = torch.Generator().manual_seed(0)  # the same frames in every epoch
-    return float(task.loss(stop, generator).mean())
+    return sum(float(task.loss(chunk, generator).sum()) for chunk in stop.chunks()) / len(stop)

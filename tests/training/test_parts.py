@@ -1,0 +1,57 @@
+"""If these fail, a set that is too large for memory is trained on other numbers, or loses clips on the way."""
+
+import numpy as np
+import pytest
+import torch
+
+from sigflow.data.augment import Augmentation
+from sigflow.data.clips import Clips
+from sigflow.data.folds import Fold
+from sigflow.recipes.catalogue import find_recipe
+from sigflow.recipes.recipe import Recipe, override
+from sigflow.training import fit, parts
+
+PLAIN = override(
+    find_recipe("isolated_gestures"), ["train.epochs=3", "model.hidden=[8]", "model.dense=8", "train.batch_size=8"]
+)
+AUGMENTED = PLAIN.model_copy(update={"augmentation": Augmentation(noise_sizes=0.02)})
+
+
+@pytest.fixture
+def little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "NUMBERS_AT_ONCE", 1)
+    monkeypatch.setattr(parts, "_BATCH", 4)
+
+
+@pytest.mark.parametrize("recipe", [PLAIN, AUGMENTED], ids=["plain", "augmented"])
+def test_little_memory_changes_no_number(
+    recipe: Recipe, clips: Clips, labels: list[str], fold: Fold, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parts, "_BATCH", 4)
+    much = fit(recipe, clips, labels, fold)
+    monkeypatch.setattr(parts, "NUMBERS_AT_ONCE", 1)  # four clips at once, of twelve and more
+    little = fit(recipe, clips, labels, fold)
+    # The scaler alone looks at fewer clips; with the same one every number is the same.
+    assert len(little.test_probs) == len(much.test_probs) == len(fold.test)
+    monkeypatch.setattr(parts.Part, "sample", lambda part: part.fitting.load(part.rows))
+    assert fit(recipe, clips, labels, fold).history == much.history
+
+
+@pytest.mark.usefixtures("little_memory")
+def test_no_clip_is_lost_or_seen_twice(clips: Clips, labels: list[str], fold: Fold) -> None:
+    loaded: list[int] = []
+    whole = parts.Fitting.load
+
+    def load(self: parts.Fitting, rows: np.ndarray, *, augmented: bool = False) -> parts.Batch:
+        loaded.extend(rows.tolist())
+        assert len(rows) <= 8
+        return whole(self, rows, augmented=augmented)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parts.Fitting, "load", load)
+        fit(override(AUGMENTED, ["train.epochs=1"]), clips, labels, fold)
+    counts = np.bincount(loaded, minlength=len(clips))
+    assert (counts[fold.test] == 1).all()
+    assert (counts[fold.stop] == 1).all()
+    assert ((counts[fold.train] == 1) | (counts[fold.train] == 2)).all()  # once, and some for the scaler
+    assert torch.tensor(counts).sum() >= len(clips)
