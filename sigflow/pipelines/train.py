@@ -33,6 +33,7 @@ from sigflow.pipelines.audit import audit_and_tell, prepare
 from sigflow.pipelines.board import Board, watch
 from sigflow.pipelines.finetune import start_of, starts
 from sigflow.pipelines.job import cluster_cpus, connect, refuse_unshared
+from sigflow.pipelines.sharing import put_clips
 from sigflow.recipes.recipe import Recipe
 from sigflow.report.write import write_report
 from sigflow.storage import Location
@@ -143,10 +144,9 @@ def _train_folds(
 ) -> None:
     resources = ray.cluster_resources()
     mesh = plan_mesh(run.num_folds, len(todo), workers, cpus=cluster_cpus(), gpus=int(resources.get("GPU", 0)))
-    # Each once in the object store, from where all workers of a node read it without a copy.
-    arrays = ray.put(plan.clips.arrays())
+    arrays = put_clips(plan.clips)
     others = plan.unlabelled if run.recipe.pretraining.epochs else None
-    unlabelled = ray.put(others.arrays()) if others else None
+    unlabelled = put_clips(others) if others else None
     board = ray.remote(num_cpus=0)(Board).remote()
     per_worker = {"GPU": 1.0} if mesh.gpus else {"CPU": 1.0}
     with watch(board, out, run, todo):
