@@ -103,6 +103,13 @@ def test_sentences_that_are_signed_are_not_blank() -> None:
     assert result.metrics["wer"] < 0.5
 
 
+def test_one_sign_in_a_long_clip_is_not_blank_though_most_of_its_frames_are() -> None:
+    clips, labels, fold = sentences(frames=80, glosses=(1, 1), sign=10)
+    result = fit(SENTENCES, clips, labels, fold)
+    assert codes(result) == []
+    assert min(epoch["stop_blank_ratio"] for epoch in result.history[LIMIT - 10 : LIMIT]) > 0.97
+
+
 def imbalanced() -> tuple[Clips, list[str], Fold]:
     """Six classes that overlap: the first only in the test part, the fourth rare."""
     counts = (2, 100, 100, 5, 100, 100)
