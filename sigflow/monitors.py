@@ -32,6 +32,7 @@ class Monitors(Config):
     entropy: float = Field(default=0.5, ge=0, le=1)  # of the answers, over that of the true labels: less is collapse
     blank: Act = "stop"
     blank_ratio: float = Field(default=0.97, gt=0, le=1)  # of frames
+    blank_wer: float = Field(default=0.9, ge=0)  # and no less: one sign in a long clip leaves as many frames blank
     unanswered: Act = "warn"
     answered: float = Field(default=0.75, ge=0, le=1)  # of the classes that occur, so many are answered
     overfit: Act = "warn"
@@ -92,7 +93,7 @@ def watch(history: Sequence[Epoch], true: Mapping[str, float], config: Monitors)
 def _states(epoch: Epoch, true: Mapping[str, float], config: Monitors) -> dict[str, str]:
     """What is wrong with an epoch, in words, by the name of what `Monitors` says of it."""
     found = {}
-    if epoch.get("stop_blank_ratio", 0.0) >= config.blank_ratio:
+    if epoch.get("stop_blank_ratio", 0.0) >= config.blank_ratio and epoch.get("stop_wer", 1.0) >= config.blank_wer:
         found["blank"] = f"{epoch['stop_blank_ratio']:.1%} of frames are blank"
     distinct, share = epoch["stop_distinct_predicted"], epoch["stop_top_share"]
     if true["distinct_predicted"] > 1 and "blank" not in found:

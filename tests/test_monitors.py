@@ -67,6 +67,12 @@ def test_blank_frames_and_silence_end_the_fold() -> None:
     assert said(history) == [("blank", 5, True)]
 
 
+def test_a_sign_in_a_long_clip_leaves_most_frames_blank_and_is_no_collapse() -> None:
+    assert said(epochs(9, stop_blank_ratio=0.985, stop_wer=0.4)) == []
+    missed = epochs(9, stop_blank_ratio=0.985, stop_wer=0.95, stop_distinct_predicted=1.0, stop_entropy=0.0)
+    assert said(missed) == [("blank", 5, True)]
+
+
 def test_a_bad_epoch_now_and_then_is_no_collapse() -> None:
     bad = {"stop_distinct_predicted": 1.0, "stop_top_share": 1.0, "stop_entropy": 0.0}
     history = [epoch | (bad if epoch["epoch"] % 3 else {}) for epoch in epochs(30)]

@@ -102,7 +102,7 @@ def descend(
 ) -> Descended:
     """Train `model` in place, up to its best epoch; each epoch joins `fitting.history` with what `extra` says.
 
-    `ended` is called after each epoch, and after the last one with True, with a function that gives the state to go on
+    `ended` is called after each epoch, with True after the last one, and with a function that gives the state to go on
     from, which is `resumed` then.
 
     Raises:
@@ -115,7 +115,7 @@ def descend(
         fitting.history.extend(descent.history)
     true = diversity([gloss for sentence in stop.targets.sentences() for gloss in sentence], _num_answers(fitting))
     lessons = make_lessons(train, stop, recipe.curriculum)
-    everything = torch.arange(len(train))
+    everything, first = torch.arange(len(train)), len(descent.history) + 1
     while not descent.finished:
         over, begun = progress(descent.history, len(lessons), recipe.curriculum)
         lesson = lessons[over] if over < len(lessons) else None
@@ -123,6 +123,8 @@ def descend(
         waited = number - 1 - (descent.best_epoch or begun)
         if not lesson and (number - begun > descent.epochs or (number - begun > 1 and waited >= recipe.train.patience)):
             break
+        if number > first:
+            ended(descent.state, False)
         fitting.begin_epoch(int(extra.get("member", 0)), number)
         epoch: Epoch = {"epoch": number, **extra}
         if lessons:
@@ -141,8 +143,8 @@ def descend(
             descent.alarms += watch(descent.history[begun:], true, recipe.monitors.within(descent.epochs))
             descent.keep_if_best(epoch, judged, recipe.train)
         fitting.report(epoch)
-        ended(descent.state, False)
-    ended(descent.state, True)
+    if len(descent.history) >= first:
+        ended(descent.state, True)
     model.load_state_dict(descent.best)
     return Descended(descent.best_epoch, descent.alarms)
 

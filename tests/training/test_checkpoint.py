@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from sigflow.data.clips import Clips, load_clips
-from sigflow.data.folds import Fold, make_folds
+from sigflow.data.clips import Clips
+from sigflow.data.folds import Fold
 from sigflow.models.conv_transformer import ConvTransformerConfig
 from sigflow.models.lstm import LstmConfig
 from sigflow.models.recogniser import PortfolioConfig
@@ -40,22 +40,6 @@ PORTFOLIO = PLAIN.model_copy(
 
 class KilledError(Exception):
     """What SIGKILL is to a process."""
-
-
-@pytest.fixture(scope="module")
-def clips(gesture_landmarks: Location) -> Clips:
-    return load_clips(gesture_landmarks, PLAIN.parts)
-
-
-@pytest.fixture(scope="module")
-def labels(clips: Clips) -> list[str]:
-    return sorted({str(name) for name in clips.column("label")})
-
-
-@pytest.fixture(scope="module")
-def fold(clips: Clips) -> Fold:
-    names = [str(name) for name in clips.column("label")]
-    return make_folds(names, clips.column("subject"), clips.column("split"), spec="5").folds[1]
 
 
 def at(tmp_path: Path, key: str = "run") -> Checkpoint:

@@ -7,34 +7,17 @@ import pytest
 import torch
 from sklearn.utils.class_weight import compute_class_weight
 
-from sigflow.data.clips import Clips, load_clips
-from sigflow.data.folds import Fold, make_folds
+from sigflow.data.clips import Clips
+from sigflow.data.folds import Fold
 from sigflow.data.targets import Targets
 from sigflow.errors import UserError
 from sigflow.features.frontend import compute_features
 from sigflow.recipes.catalogue import find_recipe
 from sigflow.recipes.recipe import Recipe, override
-from sigflow.storage import Location
 from sigflow.training import Epoch, FoldResult, build, fit
 from sigflow.training.objective import class_weights
 
 RECIPE = override(find_recipe("isolated_gestures"), ["train.epochs=6", "model.hidden=[16, 8]", "model.dense=8"])
-
-
-@pytest.fixture(scope="module")
-def clips(gesture_landmarks: Location) -> Clips:
-    return load_clips(gesture_landmarks, RECIPE.parts)
-
-
-@pytest.fixture(scope="module")
-def labels(clips: Clips) -> list[str]:
-    return sorted({str(name) for name in clips.column("label")})
-
-
-@pytest.fixture(scope="module")
-def fold(clips: Clips) -> Fold:
-    names = [str(name) for name in clips.column("label")]
-    return make_folds(names, clips.column("subject"), clips.column("split"), spec="5").folds[1]
 
 
 @pytest.fixture(scope="module")

@@ -8,30 +8,20 @@ import pytest
 import torch
 
 from sigflow import runs
-from sigflow.data.clips import Clips, load_clips
+from sigflow.data.clips import Clips
 from sigflow.data.folds import Fold, Folds, make_folds
 from sigflow.errors import UserError
 from sigflow.pipelines.finetune import start_of, starts
 from sigflow.pipelines.train import train_fold
 from sigflow.recipes.catalogue import find_recipe
 from sigflow.recipes.recipe import override
-from sigflow.storage import Location, locate
+from sigflow.storage import locate
 from sigflow.training import Start, build, fit
 from sigflow.training.start import begin_with
 
 RECIPE = override(
     find_recipe("isolated_gestures"), ["train.epochs=12", "model.hidden=[16]", "model.dense=8", "optim.lr=1e-2"]
 )
-
-
-@pytest.fixture(scope="module")
-def clips(gesture_landmarks: Location) -> Clips:
-    return load_clips(gesture_landmarks, RECIPE.parts)
-
-
-@pytest.fixture(scope="module")
-def labels(clips: Clips) -> list[str]:
-    return sorted({str(name) for name in clips.column("label")})
 
 
 @pytest.fixture(scope="module")

@@ -8,28 +8,16 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-from sigflow.data.clips import Clips, load_clips
-from sigflow.data.folds import Fold, make_folds
+from sigflow.data.clips import Clips
+from sigflow.data.folds import Fold
 from sigflow.recipes.catalogue import find_recipe
 from sigflow.recipes.recipe import Recipe, override
-from sigflow.storage import Location
 from sigflow.training import Team, fit
 
 # Batches of 7 do not divide by 2, and the last one of the fold is smaller still.
 PLAIN = override(find_recipe("isolated_gestures"), ["train.epochs=3", "model.hidden=[8]", "model.dense=8",
                                                     "model.dropout=0", "train.batch_size=7"])  # fmt: skip
 AUGMENTED = override(PLAIN, ["augmentation.noise_sizes=0.05", "model.dropout=0.3", "model.norm=batch"])
-
-
-@pytest.fixture(scope="module")
-def clips(gesture_landmarks: Location) -> Clips:
-    return load_clips(gesture_landmarks, PLAIN.parts)
-
-
-@pytest.fixture(scope="module")
-def fold(clips: Clips) -> Fold:
-    names = [str(name) for name in clips.column("label")]
-    return make_folds(names, clips.column("subject"), clips.column("split"), spec="5").folds[0]
 
 
 def work(
