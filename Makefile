@@ -5,6 +5,8 @@ BENCH ?= extraction features training
 # A CPU-only torch, a third of the size: make setup TORCH_INDEX=https://download.pytorch.org/whl/cpu
 TORCH_INDEX ?=
 BIN := .venv/bin
+# Two processes: one has the tests that wait for a Ray cluster, the other the rest.
+PYTEST := $(BIN)/pytest -n 2 --dist loadgroup
 export RAY_USAGE_STATS_ENABLED ?= 0
 
 .PHONY: setup demo test test-all lint format bench serve clean
@@ -22,10 +24,10 @@ demo: setup
 	$(BIN)/python jobs/demo.py --out out/demo
 
 test: setup
-	$(BIN)/pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-all: setup
-	$(BIN)/pytest
+	$(PYTEST)
 
 lint: setup
 	$(BIN)/ruff format --check .
