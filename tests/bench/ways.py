@@ -22,7 +22,7 @@ from sigflow.training import FoldResult, Start, fit
 
 BASE = find_recipe("unified_signs")
 WIDE = ('model={"kind":"bilstm","per_frame":false,"projection":%d,"hidden":[%d],"norm":"layer","dropout":0.3}',)
-FEW = 10  # labelled clips of each class where labels are scarce
+FEW = 3  # labelled clips of each class where labels are scarce
 PRETRAINED = ("pretraining.masked_epochs=20",)
 THREE_STAGES = ("pretraining.masked_epochs=10", "pretraining.quantiser_epochs=10")
 
