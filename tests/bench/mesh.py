@@ -1,0 +1,96 @@
+"""The fold mesh against bare loops: 6 folds with one worker, with two, and by `training.fit` in this process.
+
+One torch thread each, the same made-up clips. Start-up is the time from the call of `train` until the first worker
+begins its first fold: audit, Ray and its workers. Everything after that counts: the folds, files, the mesh's end,
+metrics, report. Two workers must need at most RATIO of one worker's time, and one worker at most OVERHEAD more than the
+bare loops; exit 1 otherwise. Needs 2 cores that have nothing else to do: `cpu_per_s` of a fold says whether it had one.
+"""
+
+import json
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sigflow.landmarks.synthetic import GESTURES, SUBJECTS
+from sigflow.pipelines.audit import prepare
+from sigflow.pipelines.job import disconnect
+from sigflow.pipelines.train import train
+from sigflow.recipes.catalogue import find_recipe
+from sigflow.recipes.recipe import Recipe, override
+from sigflow.storage import Location, locate
+from sigflow.training import fit
+from tests.bench.spans import read_spans
+from tests.conftest import write_gesture_landmarks
+
+FOLDS, TAKES, EPOCHS = "6", 10, 60
+RATIO, OVERHEAD = 0.60, 0.10
+ROOT = Path(__file__).parents[2]
+
+
+def bare(recipe: Recipe, data: Location) -> dict[str, float]:
+    """Seconds of the loops alone, fold after fold."""
+    plan = prepare(recipe, data, folds_spec=FOLDS)
+    started, cpu_s = time.perf_counter(), time.process_time()
+    for fold in plan.folds.folds:
+        fit(plan.recipe, plan.clips, plan.labels, fold)
+    seconds = time.perf_counter() - started
+    return {"seconds": seconds, "cpu_per_s": (time.process_time() - cpu_s) / seconds}
+
+
+def mesh(recipe: Recipe, data: Location, out: Path, workers: int) -> dict[str, float]:
+    """Seconds of a whole run, and what they went into; Ray is started for it, and stopped."""
+    called = time.time()
+    train(recipe, data, locate(out), folds_spec=FOLDS, workers=workers)
+    returned = time.time()
+    disconnect()
+    spans = read_spans(out)
+    begun, ended = min(span.begin_s for span in spans), max(span.end_s for span in spans)
+    audited, measured, told = (written(out / name) for name in ("run.json", "metrics.json", "report/index.html"))
+    return {
+        "startup_s": begun - called,
+        "seconds": returned - begun,
+        "of startup: data and audit": audited - called,
+        "of startup: Ray and its workers": begun - audited,
+        "of seconds: folds": ended - begun,
+        "of seconds: end of the mesh, metrics": measured - ended,
+        "of seconds: report": told - measured,
+        "of seconds: log of runs": returned - told,
+        "a fold": sum(span.end_s - span.begin_s for span in spans) / len(spans),
+        "cpu_per_s": sum(span.cpu_s for span in spans) / sum(span.end_s - span.begin_s for span in spans),
+    }
+
+
+def written(file: Path) -> float:
+    return file.stat().st_mtime
+
+
+def main() -> int:
+    """All figures as JSON; whether the targets are met."""
+    torch.set_num_threads(1)
+    job = {"runtime_env": {"worker_process_setup_hook": "tests.bench.spans.install",
+                           "env_vars": {"PYTHONPATH": str(ROOT)}}}  # fmt: skip
+    os.environ["RAY_JOB_CONFIG_JSON_ENV_VAR"] = json.dumps(job)
+    recipe = override(find_recipe("isolated_gestures"), [f"train.epochs={EPOCHS}", f"train.patience={EPOCHS}"])
+    with tempfile.TemporaryDirectory() as folder:
+        data = write_gesture_landmarks(locate(folder) / "data", subjects=SUBJECTS, gestures=GESTURES, takes=TAKES)
+        found: dict[str, Any] = {"bare": bare(recipe, data)}
+        for workers in (1, 2):
+            found[f"workers={workers}"] = mesh(recipe, data, Path(folder) / f"runs/{workers}", workers)
+    ratio = found["workers=2"]["seconds"] / found["workers=1"]["seconds"]
+    overhead = found["workers=1"]["seconds"] / found["bare"]["seconds"] - 1
+    met = {f"two workers need {ratio:.2f} of one's time, at most {RATIO:.2f}": ratio <= RATIO,
+           f"overhead of one worker {overhead:.1%}, at most {OVERHEAD:.0%}": overhead <= OVERHEAD}  # fmt: skip
+    for words, passed in met.items():
+        print(f"{'met' if passed else 'MISSED'}: {words}", flush=True)
+    rounded = {way: {name: round(value, 2) for name, value in figures.items()} for way, figures in found.items()}
+    print(json.dumps({"folds": int(FOLDS), "ratio": round(ratio, 3), "overhead": round(overhead, 3), **rounded}))
+    return 0 if all(met.values()) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
