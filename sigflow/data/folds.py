@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from sigflow.errors import UserError
 
@@ -132,6 +131,9 @@ def _splits(
     y: np.ndarray, groups: np.ndarray | None, rows: np.ndarray, number: int, seed: int
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """`number` ways to cut `rows` in two, as row numbers."""
+    # Here, because it takes a second that whoever is given folds need not spend.
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
     if groups is None:
         cutter = StratifiedKFold(number, shuffle=True, random_state=seed).split(rows, y[rows])
     else:

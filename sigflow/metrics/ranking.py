@@ -7,7 +7,6 @@ Shape suffixes: N clips, K classes.
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.metrics import average_precision_score, roc_auc_score
 
 from sigflow.metrics.classes import POSITIVE
 
@@ -26,6 +25,8 @@ def ranking(probs_NK: np.ndarray, true_N: np.ndarray) -> Ranking:
 
     Average precision is the area under the precision-recall curve as steps (scikit-learn's definition).
     """
+    from sklearn.metrics import average_precision_score, roc_auc_score  # a second that only this need take
+
     roc_auc_K, precision_K = np.full((2, probs_NK.shape[1]), np.nan)
     for k in range(probs_NK.shape[1]):
         is_N = true_N == k

@@ -128,7 +128,7 @@ def _doubtful(material: Material) -> list[str]:
         said.append(f"Collapse: only {given} of {material.classes} classes are ever answered.")
     elif given < material.classes:
         said.append(f"{material.classes - given} of {material.classes} classes are never answered.")
-    if material.sentences and metrics["blank_ratio"] > 0.95:
+    if material.sentences and metrics["blank_ratio"] > 0.95 and metrics["wer"] > 0.9:
         said.append(f"Blank collapse: {percent(metrics['blank_ratio'])} of frames are blank.")
     if how["says_nothing_of_other_subjects"]:
         said.append("The interval is over clips, as subjects are not known or only one is: other people may do worse.")

@@ -140,7 +140,9 @@ def descend(
         fitting.history.append(epoch)
         if not lesson:
             descent.rate.epoch_ended(epoch["stop_loss"])
-            descent.alarms += watch(descent.history[begun:], true, recipe.monitors.within(descent.epochs))
+            # A collapse is said before patience would end the fold without a word.
+            monitors = recipe.monitors.within(min(descent.epochs, 3 * (recipe.train.patience + 1) // 2))
+            descent.alarms += watch(descent.history[begun:], true, monitors)
             descent.keep_if_best(epoch, judged, recipe.train)
         fitting.report(epoch)
     if len(descent.history) >= first:

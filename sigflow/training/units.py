@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from sklearn.cluster import KMeans
 from torch import Tensor
 
 from sigflow.features.phonology import PhonologyFeatures
@@ -41,6 +40,8 @@ class Units:
 
 def find_units(values_NTP: Float[Tensor, "N T P"], codes: int, seed: int) -> Units:
     """Codebooks of up to `codes` units each, by k-means of the frames that are known."""
+    from sklearn.cluster import KMeans  # here, because it takes a second that most trainings need not spend
+
     slices = PhonologyFeatures().slices
     columns = tuple(
         tuple(column for name in names for column in range(*slices[f"{side}_{name}"].indices(values_NTP.shape[2])))

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sigflow.pipelines import train
+from sigflow.pipelines import fold_worker
 
 FILE = "span.json"
 
@@ -19,7 +19,7 @@ class Span(NamedTuple):
 
 
 def install() -> None:
-    real = train.train_fold
+    real = fold_worker.train_fold
 
     def timed(run: Any, clips: Any, fold: Any, out: Any, **more: Any) -> None:
         begin_s, cpu_s = time.time(), time.process_time()
@@ -27,7 +27,7 @@ def install() -> None:
         span = Span(begin_s, time.time(), time.process_time() - cpu_s)
         (out / f"fold_{fold.number}" / FILE).write_text(json.dumps(span))
 
-    train.train_fold = timed
+    fold_worker.train_fold = timed
 
 
 def read_spans(run: Path) -> list[Span]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from sigflow.pipelines import train
+from sigflow.pipelines import fold_worker
 from sigflow.training.checkpoint import Checkpoint, State
 
 NOTES = "notes.txt"
@@ -44,7 +44,7 @@ class Noted(Checkpoint):
 
 
 def install() -> None:
-    train.Checkpoint = Noted  # type: ignore[attr-defined]
+    fold_worker.Checkpoint = Noted  # type: ignore[attr-defined]
 
 
 def read_notes(run: Path) -> list[Note]:

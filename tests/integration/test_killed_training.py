@@ -14,7 +14,7 @@ import torch
 
 from sigflow import runs
 from sigflow.pipelines.audit import prepare
-from sigflow.pipelines.train import train_fold
+from sigflow.pipelines.fold_worker import train_fold
 from sigflow.recipes.catalogue import find_recipe
 from sigflow.recipes.recipe import override
 from sigflow.storage import Location, locate

@@ -12,7 +12,7 @@ from sigflow.data.folds import make_folds
 from sigflow.data.targets import rarest_words, vocabulary, words
 from sigflow.pipelines.bundle import build_bundle
 from sigflow.pipelines.compose import compose_sentences
-from sigflow.pipelines.train import train_fold
+from sigflow.pipelines.fold_worker import train_fold
 from sigflow.predictor import Predictor
 from sigflow.recipes.catalogue import find_recipe
 from sigflow.recipes.recipe import override

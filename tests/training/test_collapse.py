@@ -71,6 +71,12 @@ def test_constant_features_are_a_collapse_by_epoch_30(clips: Clips, labels: list
     assert_ended(fit(GESTURES, frozen, labels, fold), "collapse")
 
 
+def test_a_collapse_is_said_before_a_short_patience_ends_the_fold(clips: Clips, labels: list[str], fold: Fold) -> None:
+    right = clips.parts["right_hand"][:1]
+    frozen = replace(clips, parts={part: right.expand_as(points) for part, points in clips.parts.items()})
+    assert_ended(fit(override(GESTURES, ["train.patience=10"]), frozen, labels, fold), "collapse")
+
+
 def test_gestures_that_differ_are_none(clips: Clips, labels: list[str], fold: Fold) -> None:
     assert codes(fit(GESTURES, clips, labels, fold)) == []
 

@@ -9,7 +9,7 @@ from sigflow import runs
 from sigflow.data.clips import Clips
 from sigflow.data.folds import make_folds
 from sigflow.errors import UserError
-from sigflow.pipelines.train import train_fold
+from sigflow.pipelines.fold_worker import train_fold
 from sigflow.recipes.catalogue import find_recipe
 from sigflow.recipes.recipe import override
 from sigflow.recipes.settings import obstacles_to_going_on

@@ -12,7 +12,7 @@ from sigflow.data.clips import Clips
 from sigflow.data.folds import Fold, Folds, make_folds
 from sigflow.errors import UserError
 from sigflow.pipelines.finetune import start_of, starts
-from sigflow.pipelines.train import train_fold
+from sigflow.pipelines.fold_worker import train_fold
 from sigflow.recipes.catalogue import find_recipe
 from sigflow.recipes.recipe import override
 from sigflow.storage import locate
