@@ -35,7 +35,7 @@ from sigflow.predictor import Predictor
 from sigflow.report.bundle_card import bundle_card
 from sigflow.storage import Location
 
-__all__ = ["build_bundle", "bundle_ensemble", "clip_inputs"]
+__all__ = ["build_bundle", "bundle_ensemble", "bundle_exported", "clip_inputs"]
 
 
 def build_bundle(
@@ -63,7 +63,19 @@ def bundle_ensemble(
     limits: Limits = LIMITS,
 ) -> Manifest:
     """`build_bundle` of an ensemble whose members and weights are chosen. fp32 is always there."""
-    exported = export(ensemble)
+    return bundle_exported(ensemble, export(ensemble), out, name=name, precisions=precisions, limits=limits)
+
+
+def bundle_exported(
+    ensemble: Ensemble,
+    exported: Exported,
+    out: Location,
+    *,
+    name: str | None = None,
+    precisions: Sequence[PrecisionName] = PRECISIONS,
+    limits: Limits = LIMITS,
+) -> Manifest:
+    """`bundle_ensemble` once its fp32 graph is made."""
     manifest = _described(ensemble, exported, name)
     graphs = {GRAPH: exported.graph}
     lowered = [precision for precision in precisions if precision != "fp32"]
