@@ -76,8 +76,9 @@ def read_material(ensemble: Ensemble) -> Material:
     tested = [row for row in known if roles.get(str(ids[row])) == {"test"}]
     shuffled = np.random.default_rng(0).permutation(len(clips)).tolist()
     training = [row for row in shuffled if ids[row] in trained_first and row not in set(held)]
-    calibration = sorted(training[: min(CALIBRATION, len(training) // 4)])
     unseen = held or tested
+    # Where precisions are compared on training clips too, both need some.
+    calibration = sorted(training[: min(CALIBRATION, len(training) if unseen else len(training) // 2)])
     taken = set(unseen) or {row for row in known if ids[row] in roles} - set(calibration)
     return Material(
         clips, true, unseen, sorted([row for row in shuffled if row in taken][:MOST_CLIPS]), calibration,
