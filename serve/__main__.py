@@ -13,6 +13,7 @@ import ray
 from ray import serve
 
 from serve.app import deployment
+from sigflow.bundle import PRECISIONS
 from sigflow.errors import UserError
 from sigflow.pipelines import job
 
@@ -20,6 +21,7 @@ from sigflow.pipelines import job
 def flags(parser: argparse.ArgumentParser) -> None:
     """The command's flags."""
     parser.add_argument("--bundle", required=True, nargs="+", type=job.path, help="one or more bundles")
+    parser.add_argument("--precision", choices=PRECISIONS, default="fp32", help="the graph to load; default fp32")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; default this machine alone")
     parser.add_argument("--port", type=job.positive(int), default=8000)
 
@@ -33,7 +35,7 @@ def main(args: argparse.Namespace) -> dict[str, object]:
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
-    application = deployment([bundle.uri for bundle in args.bundle])
+    application = deployment([bundle.uri for bundle in args.bundle], args.precision)
     _refuse_port_in_use(args.host, args.port)
     job.connect()
     _refuse_second_serve()

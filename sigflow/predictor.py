@@ -39,7 +39,7 @@ class Predictor:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
-        self.manifest = bundle.manifest
+        self.manifest, self.precision = bundle.manifest, bundle.precision
         self._session = onnxruntime.InferenceSession(bundle.graph, options, providers=["CPUExecutionProvider"])
         self._names = {value.name for value in self._session.get_inputs()}
         self.shapes = manifest_shapes(bundle.manifest)
@@ -47,13 +47,17 @@ class Predictor:
     def predict(self, clips: Sequence[ClipInput]) -> list[np.ndarray]:
         """Each clip's probabilities (K,), classes in the order of `manifest.labels`; of sentences its frames' (T, K).
 
-        Padding and company never change them.
+        Padding never changes them; nor does company, but for int8 made by method `dynamic` (see the manifest).
         """
-        feed = batch_inputs(clips, self.shapes)
-        probs: np.ndarray = self._session.run(["probs"], {name: feed[name] for name in self._names})[0]
+        probs: np.ndarray = self._session.run(["probs"], self.feed(clips))[0]
         if self.manifest.task == "classification":
             return list(probs)
         return [frames_TK[: len(clip.time_s)] for frames_TK, clip in zip(probs, clips, strict=True)]
+
+    def feed(self, clips: Sequence[ClipInput]) -> dict[str, np.ndarray]:
+        """The graph's inputs for these clips."""
+        feed = batch_inputs(clips, self.shapes)
+        return {name: feed[name] for name in self._names}
 
 
 def manifest_shapes(manifest: Manifest) -> dict[str, tuple[int, ...]]:

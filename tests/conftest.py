@@ -15,8 +15,10 @@ from sigflow.data.clips import load_clips
 from sigflow.data.folds import make_folds
 from sigflow.ensemble import average
 from sigflow.export import Exported, export
+from sigflow.export.gate import Limits
 from sigflow.landmarks.synthetic import GESTURES, SUBJECTS, Subject, gesture_pose, write_sample_set
 from sigflow.landmarks.synthetic.render import true_landmarks
+from sigflow.pipelines.bundle import bundle_exported
 from sigflow.recipes.catalogue import find_recipe
 from sigflow.recipes.recipe import Recipe, override
 from sigflow.runs import read_run
@@ -181,4 +183,13 @@ def exported_bundle(
     )
     place = locate(tmp_path_factory.mktemp("bundles")) / "gestures"
     write_bundle(place, manifest, {GRAPH: exported_run.graph})
+    return place
+
+
+@pytest.fixture(scope="session")
+def full_bundle(trained_run: Location, exported_run: Exported, tmp_path_factory: pytest.TempPathFactory) -> Location:
+    """The bundle of `trained_run` as jobs/ensemble.py writes it, with every precision tried."""
+    place = locate(tmp_path_factory.mktemp("bundles")) / "full"
+    # Whatever else the machine does: no test fails because a graph was slow.
+    bundle_exported(average([trained_run]), exported_run, place, name="gestures", limits=Limits(slowdown=1000))
     return place

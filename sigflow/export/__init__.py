@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from sigflow.bundle import GraphInput
+from sigflow.bundle import GraphInput, GraphOutput
 from sigflow.ensemble import Ensemble
 from sigflow.errors import UserError
-from sigflow.export.check import TOLERANCE, check_graph, graph_inputs, run_graph
+from sigflow.export.check import TOLERANCE, check_graph, graph_inputs, graph_outputs, run_graph
 from sigflow.export.model import EnsembleModel, ensemble_model
 from sigflow.export.trace import to_onnx
 from sigflow.export.trials import random_inputs
@@ -18,6 +18,7 @@ __all__ = [
     "ensemble_model",
     "export",
     "graph_inputs",
+    "graph_outputs",
     "random_inputs",
     "run_graph",
     "to_onnx",
@@ -26,11 +27,13 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Exported:
-    """The graph, what goes in, and the largest differences that were seen."""
+    """The fp32 graph, what goes in and comes out, and the largest differences that were seen."""
 
     graph: bytes
     parts: tuple[str, ...]
     inputs: tuple[GraphInput, ...]
+    outputs: tuple[GraphOutput, ...]
+    temperature: float
     parity: dict[str, float]
 
 
@@ -48,4 +51,4 @@ def export(ensemble: Ensemble) -> Exported:
         raise UserError(
             f"the exported graph differs from torch: {parity}, more than {TOLERANCE}; do not serve it, report it"
         )
-    return Exported(graph, tuple(model.shapes), inputs, parity)
+    return Exported(graph, tuple(model.shapes), inputs, graph_outputs(graph), model.temperature, parity)

@@ -9,7 +9,7 @@ import onnxruntime
 import torch
 from torch import Tensor
 
-from sigflow.bundle import GraphInput
+from sigflow.bundle import GraphInput, GraphOutput
 from sigflow.errors import UserError
 from sigflow.export.model import EnsembleModel
 from sigflow.export.trials import padded, random_inputs
@@ -68,15 +68,28 @@ def graph_inputs(graph: bytes) -> tuple[GraphInput, ...]:
     Raises:
         UserError: a size that should vary is fixed.
     """
-    dtypes = {onnx.TensorProto.FLOAT: "float32", onnx.TensorProto.INT64: "int64"}
     found = []
     for value in onnx.load_from_string(graph).graph.input:
-        tensor = value.type.tensor_type
-        shape = tuple(dim.dim_param or dim.dim_value for dim in tensor.shape.dim)
+        dtype, shape = _type(value)
         expected = ("batch",) if value.name in ("aspect", "lengths") else ("batch", "frames")
         if shape[: len(expected)] != expected:  # the exporter can silently freeze a size
             raise UserError(
                 f"the exporter froze the sizes of '{value.name}' to {shape}; do not serve this graph, report it"
             )
-        found.append(GraphInput(name=value.name, dtype=dtypes[tensor.elem_type], shape=shape))
+        found.append(GraphInput(name=value.name, dtype=dtype, shape=shape))
     return tuple(found)
+
+
+def graph_outputs(graph: bytes) -> tuple[GraphOutput, ...]:
+    """What comes out, as the graph itself says."""
+    found = []
+    for value in onnx.load_from_string(graph).graph.output:
+        dtype, shape = _type(value)
+        found.append(GraphOutput(name=value.name, dtype=dtype, shape=shape))
+    return tuple(found)
+
+
+def _type(value: onnx.ValueInfoProto) -> tuple[str, tuple[int | str, ...]]:
+    dtypes = {onnx.TensorProto.FLOAT: "float32", onnx.TensorProto.INT64: "int64"}
+    tensor = value.type.tensor_type
+    return dtypes[tensor.elem_type], tuple(dim.dim_param or dim.dim_value for dim in tensor.shape.dim)

@@ -14,14 +14,21 @@ from sigflow.features.frontend import compute_features, input_shapes
 from sigflow.features.inputs import from_flat
 from sigflow.models.recogniser import Recogniser
 
+SMALLEST = 1e-12  # a probability whose logarithm is taken is at least this
+
 
 class EnsembleModel(nn.Module):
-    """Weighted average of the members' probabilities. A member's fold models share its features."""
+    """Weighted average of the members' probabilities, divided by `temperature` in its logarithms (1: as it is).
 
-    def __init__(self, groups: Sequence[Sequence[Recogniser]], weights: Sequence[float]) -> None:
+    A member's fold models share its features.
+    """
+
+    def __init__(
+        self, groups: Sequence[Sequence[Recogniser]], weights: Sequence[float], temperature: float = 1.0
+    ) -> None:
         super().__init__()
         self.groups = [tuple(group) for group in groups]
-        self.weights = tuple(weights)
+        self.weights, self.temperature = tuple(weights), temperature
         self.shapes = input_shapes([group[0].frontend for group in self.groups])
         self.models = nn.ModuleList(model for group in groups for model in group)  # so that torch knows their weights
 
@@ -33,7 +40,9 @@ class EnsembleModel(nn.Module):
             sequences = compute_features(inputs, group[0].frontend)
             for model in group:
                 total = total + model.classify(sequences).softmax(-1) * (weight / len(group))
-        return total
+        if self.temperature == 1.0:
+            return total
+        return (total.clamp(min=SMALLEST).log() / self.temperature).softmax(-1)
 
 
 def ensemble_model(ensemble: Ensemble) -> EnsembleModel:
@@ -47,4 +56,5 @@ def ensemble_model(ensemble: Ensemble) -> EnsembleModel:
             model.load_state_dict(runs.read_fold_weights(member.place, fold))
             group.append(model.eval())
         groups.append(group)
-    return EnsembleModel(groups, [member.weight for member in ensemble.members]).eval()
+    temperature = float(getattr(ensemble, "temperature", 1.0))
+    return EnsembleModel(groups, [member.weight for member in ensemble.members], temperature).eval()

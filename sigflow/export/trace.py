@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from sigflow.export.model import EnsembleModel
 from sigflow.export.repeat import free_weights, output_name, repeat_folds
+from sigflow.export.slim import slim
+from sigflow.export.tail import finish
 from sigflow.export.trials import random_inputs
 from sigflow.features.frontend import compute_features
 from sigflow.features.inputs import from_flat, input_names
@@ -21,7 +23,7 @@ _OPSET = 20
 
 
 def to_onnx(model: EnsembleModel) -> bytes:
-    """One graph with dynamic batch and frames.
+    """One graph with dynamic batch and frames; of sentences it has a second output, `log_probs`.
 
     Raises:
         UserError: members or fold models are not such that nodes can be repeated for each fold.
@@ -31,7 +33,9 @@ def to_onnx(model: EnsembleModel) -> bytes:
     free_weights(program.graph, first_folds)
     program = onnxscript.optimizer.optimize(program)
     program.graph.CopyFrom(repeat_folds(program.graph, model.groups, model.weights))
-    onnx.checker.check_model(program, full_check=True)
+    finish(program.graph, model.temperature)
+    slim(program)
+    onnx.checker.check_model(program, full_check=True)  # with strict shape inference
     graph: bytes = program.SerializeToString()
     return graph
 

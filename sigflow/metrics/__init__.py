@@ -2,8 +2,16 @@
 
 from sigflow.metrics.calibration import calibration_error, reliability
 from sigflow.metrics.classes import classification, confusion, f1_per_class, macro_f1, worst_subject
-from sigflow.metrics.intervals import class_intervals, wer_interval
-from sigflow.metrics.sentences import align, blank_ratio, edit_distance, transcription, word_error_rate
+from sigflow.metrics.intervals import class_intervals, f1_difference, wer_interval
+from sigflow.metrics.selective import risk_coverage
+from sigflow.metrics.sentences import (
+    align,
+    blank_ratio,
+    edit_distance,
+    transcribed,
+    transcription,
+    word_error_rate,
+)
 
 __all__ = [
     "align",
@@ -13,9 +21,12 @@ __all__ = [
     "classification",
     "confusion",
     "edit_distance",
+    "f1_difference",
     "f1_per_class",
     "macro_f1",
     "reliability",
+    "risk_coverage",
+    "transcribed",
     "transcription",
     "wer_interval",
     "word_error_rate",

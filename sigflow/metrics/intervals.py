@@ -21,9 +21,47 @@ def class_intervals(
 ) -> dict[str, Any]:
     """Intervals [low, high] of accuracy and macro_f1, and how they were made, as plain JSON."""
     unit_N, how = _units(subjects, seed)
+    drawn_BS = _resampled(_class_sums(true_N, predicted_N, num_classes, unit_N), seed)
+    return how | {
+        "accuracy": _interval(drawn_BS[:, 1] / drawn_BS[:, 0]),
+        "macro_f1": _interval(_macro_f1(drawn_BS)),
+    }
+
+
+def f1_difference(
+    true_N: np.ndarray,
+    first_N: np.ndarray,
+    other_N: np.ndarray,
+    num_classes: int,
+    subjects: Sequence[str | None],
+    *,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Whether two models have the same macro-F1, of the same clips: a paired bootstrap over subjects, as plain JSON.
+
+    `difference`: the other's minus the first's. Both are measured on the same resamples, which takes out what clips and
+    subjects have in common.
+    """
+    unit_N, how = _units(subjects, seed)
+    sums = [_class_sums(true_N, given_N, num_classes, unit_N) for given_N in (first_N, other_N)]
+    first, other = (_macro_f1(each_US.sum(0, keepdims=True))[0] for each_US in sums)
+    drawn_first_B, drawn_other_B = (_macro_f1(_resampled(each_US, seed)) for each_US in sums)
+    low, high = _interval(drawn_other_B - drawn_first_B)
+    return {
+        "method": "paired bootstrap",
+        "figure": "macro_f1",
+        "difference": float(other - first),
+        "interval": [low, high],
+        "significant": low > 0 or high < 0,
+        **{name: how[name] for name in ("drawn", "units", "too_few_units")},
+    }
+
+
+def _class_sums(true_N: np.ndarray, predicted_N: np.ndarray, num_classes: int, unit_N: np.ndarray) -> np.ndarray:
+    """Of each unit: clips, right ones, right ones of each class, and how often each class is true or predicted."""
     right_N = true_N == predicted_N
     one_hot_KK = np.eye(num_classes)
-    sums_US = _per_unit(
+    return _per_unit(
         np.concatenate(
             [
                 np.ones((len(true_N), 1)), right_N[:, None],
@@ -33,13 +71,13 @@ def class_intervals(
         ),
         unit_N,
     )  # fmt: skip
-    drawn_BS = _resampled(sums_US, seed)
-    right_BK, total_BK = np.split(drawn_BS[:, 2:], 2, axis=1)
+
+
+def _macro_f1(sums_BS: np.ndarray) -> np.ndarray:
+    right_BK, total_BK = np.split(sums_BS[:, 2:], 2, axis=1)
     f1_BK = np.divide(2 * right_BK, total_BK, out=np.full_like(right_BK, np.nan), where=total_BK > 0)
-    return how | {
-        "accuracy": _interval(drawn_BS[:, 1] / drawn_BS[:, 0]),
-        "macro_f1": _interval(np.nanmean(f1_BK, axis=1)),
-    }
+    macro_B: np.ndarray = np.nanmean(f1_BK, axis=1)
+    return macro_B
 
 
 def wer_interval(

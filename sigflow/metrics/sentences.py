@@ -20,13 +20,28 @@ def transcription(
     labels: Sequence[str],
     subjects: Sequence[str | None],
 ) -> dict[str, Any]:
-    """All figures of sentences decoded greedily, as plain JSON.
+    """All figures of sentences decoded greedily, as plain JSON; see `transcribed`.
 
-    `probs`: (T, K) of each clip; class 0 is the blank. per_gloss counts how often a gloss is signed (`clips`), and of
+    `probs`: (T, K) of each clip; class 0 is the blank.
+    """
+    given = [ctc_greedy(frames_TK) for frames_TK in probs]
+    return transcribed(given, true, labels, subjects, blanks=blank_ratio(probs))
+
+
+def transcribed(
+    given: Sequence[Sequence[int]],
+    true: Sequence[Sequence[int]],
+    labels: Sequence[str],
+    subjects: Sequence[str | None],
+    *,
+    blanks: float,
+) -> dict[str, Any]:
+    """All figures of sentences that were decoded already, as plain JSON. `blanks`: share of frames that are blank.
+
+    per_gloss counts how often a gloss is signed (`clips`), and of
     these right, substituted and deleted (said nothing); inserted: given where nothing was signed. A gloss's error_rate
     is the share that is not right. accuracy: sentences that are right in full.
     """
-    given = [ctc_greedy(frames_TK) for frames_TK in probs]
     pairs = [pair for theirs, mine in zip(true, given, strict=True) for pair in align(theirs, mine)]
     names = ["unknown" if subject is None else subject for subject in subjects]
     signed = max(sum(map(len, true)), 1)
@@ -41,8 +56,8 @@ def transcription(
         "wer": wrong.total() / signed,
         "signed_glosses": sum(map(len, true)),
         **{kind: wrong[kind] for kind in ("substitutions", "deletions", "insertions")},
-        "accuracy": float(np.mean([mine == list(theirs) for mine, theirs in zip(given, true, strict=True)])),
-        "blank_ratio": blank_ratio(probs),
+        "accuracy": float(np.mean([list(mine) == list(theirs) for mine, theirs in zip(given, true, strict=True)])),
+        "blank_ratio": blanks,
         "distinct_predicted": len({gloss for sentence in given for gloss in sentence}),
         "glosses": len(labels) - 1,
         "per_gloss": _per_gloss(pairs, labels),

@@ -1,42 +1,132 @@
 """Finished runs to a bundle, measured on the subjects that no run has seen."""
 
 import hashlib
+import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 
-from sigflow.audit import make_plan
-from sigflow.bundle import GRAPH, Bundle, Manifest, read_bundle, write_bundle
-from sigflow.data.clips import Clips, load_clips
-from sigflow.data.targets import words
+from sigflow.bundle import (
+    CARD,
+    GRAPH,
+    PRECISIONS,
+    Attempt,
+    Bundle,
+    Decoding,
+    Manifest,
+    Precision,
+    PrecisionName,
+    read_bundle,
+    write_bundle,
+)
+from sigflow.decoding import BLANK
 from sigflow.ensemble import Ensemble, average
+from sigflow.environment import environment
 from sigflow.errors import UserError
-from sigflow.export import export
+from sigflow.export import Exported, export
+from sigflow.export.gate import LIMITS, Limits
+from sigflow.export.tail import LOG_PROBS
 from sigflow.metrics import classification, transcription
-from sigflow.predictor import ClipInput, Predictor
-from sigflow.storage import Location, locate
+from sigflow.pipelines.material import Material, clip_inputs, read_material
+from sigflow.pipelines.precisions import all_probs, measured_precisions
+from sigflow.predictor import Predictor
+from sigflow.report.bundle_card import bundle_card
+from sigflow.storage import Location
+
+__all__ = ["build_bundle", "bundle_ensemble", "bundle_exported", "clip_inputs"]
 
 
-def build_bundle(places: Sequence[Location], out: Location, *, name: str | None = None) -> Manifest:
-    """Average the runs, export them, measure the graph on their holdout, write the bundle.
+def build_bundle(
+    places: Sequence[Location],
+    out: Location,
+    *,
+    name: str | None = None,
+    precisions: Sequence[PrecisionName] = PRECISIONS,
+    limits: Limits = LIMITS,
+) -> Manifest:
+    """Average the runs, export them, measure the graphs on their holdout, write the bundle.
 
     Raises:
-        UserError: the runs do not fit together, or the graph fails a check. Nothing is written then.
+        UserError: the runs do not fit together, or the fp32 graph fails a check. Nothing is written then.
     """
-    ensemble = average(places)
-    exported = export(ensemble)
+    return bundle_ensemble(average(places), out, name=name, precisions=precisions, limits=limits)
+
+
+def bundle_ensemble(
+    ensemble: Ensemble,
+    out: Location,
+    *,
+    name: str | None = None,
+    precisions: Sequence[PrecisionName] = PRECISIONS,
+    limits: Limits = LIMITS,
+) -> Manifest:
+    """`build_bundle` of an ensemble whose members and weights are chosen. fp32 is always there."""
+    return bundle_exported(ensemble, export(ensemble), out, name=name, precisions=precisions, limits=limits)
+
+
+def bundle_exported(
+    ensemble: Ensemble,
+    exported: Exported,
+    out: Location,
+    *,
+    name: str | None = None,
+    precisions: Sequence[PrecisionName] = PRECISIONS,
+    limits: Limits = LIMITS,
+) -> Manifest:
+    """`bundle_ensemble` once its fp32 graph is made."""
+    manifest = _described(ensemble, exported, name)
+    graphs = {GRAPH: exported.graph}
+    lowered = [precision for precision in precisions if precision != "fp32"]
+    material = _material(ensemble, needed=bool(lowered))
+    if isinstance(material, Material):
+        bundle = Bundle(manifest, exported.graph)
+        if ensemble.members[0].run.holdout:
+            measured = _measured(ensemble, material, Predictor(bundle))
+            metrics = manifest.metrics | {"measured_on": "holdout subjects", "holdout": _shown(measured)}
+            manifest = manifest.model_copy(update={"metrics": metrics})
+        found, more = measured_precisions(bundle, material, lowered, limits)
+        graphs |= more
+        gate = {
+            "measured_on": material.measured_on,
+            "clips": len(material.gate),
+            "calibration_clips": len(material.calibration),
+            "limits": limits.model_dump(),
+        }
+    else:
+        why = Attempt(method="none", reasons=(f"nothing to measure it on: {material}",))
+        found = {precision: Precision(file=None, attempts=(why,)) for precision in lowered}
+        gate = {"measured_on": None, "limits": limits.model_dump()}
+    fp32 = Attempt(method="torch's numbers", figures={"bytes": len(exported.graph), **exported.parity})
+    manifest = manifest.model_copy(
+        update={
+            "version": _version(manifest, graphs),
+            "precisions": {"fp32": Precision(file=GRAPH, attempts=(fp32,))} | found,
+            "gate": gate if lowered else {},
+        }
+    )
+    card = bundle_card(manifest, {file: len(data) for file, data in graphs.items()})
+    write_bundle(out, manifest, {**graphs, CARD: card.encode()})
+    return read_bundle(out).manifest
+
+
+def _described(ensemble: Ensemble, exported: Exported, name: str | None) -> Manifest:
+    """All that is known before anything is measured."""
     run = ensemble.members[0].run
-    oof = _shown(ensemble.metrics) | {"best_single": ensemble.best_single}
-    manifest = Manifest(
+    sentences = run.recipe.sentences
+    ctc = Decoding(method="ctc_greedy", blank=BLANK, log_output=LOG_PROBS)
+    return Manifest(
         name=name or run.recipe.name,
-        version=_version(exported.graph),
+        version="0",
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        task="sentences" if run.recipe.sentences else "classification",
+        task="sentences" if sentences else "classification",
         labels=ensemble.labels,
         parts=exported.parts,
         inputs=exported.inputs,
+        outputs=exported.outputs,
+        decoding=ctc if sentences else Decoding(),
+        temperature=exported.temperature,
         extractor=run.extractor,
         recipes=tuple(member.run.recipe.model_dump(mode="json") for member in ensemble.members),
         members=tuple(
@@ -48,61 +138,64 @@ def build_bundle(places: Sequence[Location], out: Location, *, name: str | None 
             }
             for member in ensemble.members
         ),
+        provenance={
+            "data_fingerprint": run.data_fingerprint,
+            "folds": run.folds_spec,
+            "folds_fingerprint": run.folds_fingerprint,
+            "holdout": list(run.holdout),
+            "exported_with": environment(),
+            "trained_with": [_trained_with(member.place) for member in ensemble.members],
+        },
         metrics={
-            "oof": oof,
+            "oof": _shown(ensemble.metrics) | {"best_single": ensemble.best_single},
             "subject_independent": run.subject_independent,
             "measured_on": "estimated from OOF",
         },
         parity=exported.parity,
     )
-    if run.holdout:
-        measured = _holdout_metrics(ensemble, Predictor(Bundle(manifest, exported.graph)))
-        metrics = manifest.metrics | {
-            "measured_on": "holdout subjects",
-            "holdout": _shown(measured),
-        }
-        manifest = manifest.model_copy(update={"metrics": metrics})
-    write_bundle(out, manifest, {GRAPH: exported.graph})
-    return read_bundle(out).manifest
 
 
-def clip_inputs(clips: Clips, rows: Sequence[int]) -> list[ClipInput]:
-    """Clips of the table as a client would send them."""
-    inputs = []
-    for row in rows:
-        frames = slice(int(clips.offsets[row]), int(clips.offsets[row + 1]))
-        parts = {part: points[frames].numpy() for part, points in clips.parts.items()}
-        inputs.append(ClipInput(parts, clips.time_s_S[frames].numpy(), float(clips.aspect_N[row])))
-    return inputs
+def _trained_with(place: Location) -> dict[str, Any] | None:
+    file = place / "environment.json"
+    return json.loads(file.read_bytes()) if file.exists() else None
 
 
-def _holdout_metrics(ensemble: Ensemble, predictor: Predictor) -> dict[str, Any]:
-    run = ensemble.members[0].run
-    # As they were trained on: without those that were left out then.
-    whole = load_clips(locate(run.data), run.recipe.parts, mixed=True)
-    plan = make_plan(run.recipe, whole, folds_spec=run.folds_spec, holdout=run.holdout)
-    clips = plan.clips
-    if plan.fingerprint != run.data_fingerprint:
-        raise UserError(f"{run.data} was changed after {ensemble.members[0].place} was trained; train again on it")
-    subjects, sentences = clips.column("subject"), words(clips, sentences=run.recipe.sentences)
-    index = {label: k for k, label in enumerate(ensemble.labels)}
-    rows = [i for i, subject in enumerate(subjects) if subject in run.holdout and index.keys() >= set(sentences[i])]
-    if not rows:
-        raise UserError(f"no clip of {', '.join(run.holdout)} has a label that was trained; choose another --holdout")
-    probs = [clip for i in range(0, len(rows), 64) for clip in predictor.predict(clip_inputs(clips, rows[i : i + 64]))]
-    true = [[index[name] for name in sentences[i]] for i in rows]
-    people = [subjects[i] for i in rows]
-    if run.recipe.sentences:
+def _material(ensemble: Ensemble, *, needed: bool) -> Material | str:
+    """The clips, or why they cannot be had: where there is no holdout, fp32 can be exported without."""
+    if ensemble.members[0].run.holdout:
+        return read_material(ensemble)
+    if not needed:
+        return "not asked for"
+    try:
+        return read_material(ensemble)
+    except UserError as error:
+        return str(error)
+
+
+def _measured(ensemble: Ensemble, material: Material, predictor: Predictor) -> dict[str, Any]:
+    """The holdout's figures, through the exported graph."""
+    rows = material.unseen
+    probs = all_probs(predictor, material.inputs(rows))
+    true = [material.true[row] for row in rows]
+    subjects = material.clips.column("subject")
+    people = [subjects[row] for row in rows]
+    if ensemble.members[0].run.recipe.sentences:
         return transcription(probs, true, ensemble.labels, people)
     return classification(np.array(probs), np.array(true)[:, 0], ensemble.labels, people)
 
 
 def _shown(metrics: dict[str, Any]) -> dict[str, Any]:
     """What a bundle tells of itself."""
-    wanted = ("clips", "accuracy", "macro_f1", "wer", "blank_ratio", "log_loss", "per_class", "per_subject")
+    wanted = (
+        "clips", "accuracy", "macro_f1", "wer", "blank_ratio", "ece", "log_loss", "per_class", "per_gloss",
+        "per_subject",
+    )  # fmt: skip
     return {key: metrics[key] for key in wanted if key in metrics}
 
 
-def _version(graph: bytes) -> str:
-    """Names the content: the same graph is the same version, on any machine."""
-    return hashlib.sha256(graph).hexdigest()[:12]
+def _version(manifest: Manifest, graphs: dict[str, bytes]) -> str:
+    """Names the content: the same graphs and labels are the same version, on any machine."""
+    digest = hashlib.sha256(repr((manifest.labels, sorted(graphs))).encode())
+    for name in sorted(graphs):
+        digest.update(graphs[name])
+    return digest.hexdigest()[:12]

@@ -95,3 +95,14 @@ def reliability_diagram(bins: Sequence[Mapping[str, Any]], ece: float) -> bytes:
     lower.bar([b["from"] for b in bins], [b["clips"] for b in bins], width, align="edge", color=BLUE, edgecolor="white")
     plain(lower, x="probability of the answer", y="clips")
     return png(figure)
+
+
+def risk_coverage_curve(risk: Mapping[str, Any]) -> bytes:
+    """How many answers are wrong when only the surest are given, over the share that is given."""
+    figure = new_figure(5.2, 3.6)
+    axis = figure.subplots()
+    coverage, wrong = ([point[name] for point in risk["curve"]] for name in ("coverage", "risk"))
+    axis.plot(coverage, wrong, color=BLUE, linewidth=1.4)
+    plain(axis, f"area under the curve {risk['aurc']:.4f}", x="share that is answered", y="share that is wrong")
+    axis.set(xlim=(0, 1), ylim=(0, max(0.02, 1.1 * max(wrong))))
+    return png(figure)

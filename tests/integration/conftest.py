@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pyarrow import fs
 
 ROOT = Path(__file__).parents[2]
 
@@ -87,6 +88,38 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
             os.killpg(head.pid, signal.SIGKILL)  # the whole cluster; asked politely it takes 20 s
         head.wait()
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """Environment in which s3:// reaches a server of these tests; the bucket is there."""
+    port = free_port()
+    log = tmp_path_factory.mktemp("s3") / "log"
+    with log.open("wb") as output:
+        command: list[str | Path] = [
+            Path(sys.executable).parent / "moto_server",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(port),
+        ]
+        server = subprocess.Popen(command, stdout=output, stderr=output)
+    try:
+        wait_for(lambda: answers(f"http://127.0.0.1:{port}/moto-api/"), seconds=60)
+        address = f"127.0.0.1:{port}"
+        system = fs.S3FileSystem(
+            access_key="test", secret_key="test", endpoint_override=address, scheme="http", allow_bucket_creation=True
+        )
+        system.create_dir("bucket")
+        yield {
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_REGION": "us-east-1",
+            "AWS_ENDPOINT_URL": f"http://{address}",
+        }
+    finally:
+        server.kill()
+        server.wait()
 
 
 def start_node(cluster: Cluster, *, cpus: int = 2) -> subprocess.Popen[bytes]:

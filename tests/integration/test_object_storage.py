@@ -3,50 +3,17 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 from pyarrow import fs
 
-from tests.integration.conftest import ROOT, answers, free_port, wait_for
+from tests.integration.conftest import ROOT
 
 # 24 clips are too few for anything but a test; the audit says so.
 FORCED = ("--force", "small_test_fold,too_many_parameters,lonely_test_class")
 QUICK = ("--set", "train.epochs=15", "--set", "train.patience=5", *FORCED)
-
-
-@pytest.fixture(scope="module")
-def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """Environment in which s3:// reaches a server of this test; the bucket is there."""
-    port = free_port()
-    log = tmp_path_factory.mktemp("s3") / "log"
-    with log.open("wb") as output:
-        command: list[str | Path] = [
-            Path(sys.executable).parent / "moto_server",
-            "--host",
-            "127.0.0.1",
-            "--port",
-            str(port),
-        ]
-        server = subprocess.Popen(command, stdout=output, stderr=output)
-    try:
-        wait_for(lambda: answers(f"http://127.0.0.1:{port}/moto-api/"), seconds=60)
-        address = f"127.0.0.1:{port}"
-        system = fs.S3FileSystem(
-            access_key="test", secret_key="test", endpoint_override=address, scheme="http", allow_bucket_creation=True
-        )
-        system.create_dir("bucket")
-        yield {
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
-            "AWS_REGION": "us-east-1",
-            "AWS_ENDPOINT_URL": f"http://{address}",
-        }
-    finally:
-        server.kill()
-        server.wait()
 
 
 @pytest.mark.slow

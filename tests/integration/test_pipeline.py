@@ -173,9 +173,9 @@ def test_http_answers_are_right_for_somebody_new(extracted: tuple[Path, dict[str
 def test_a_changed_byte_is_refused(cluster: Cluster, bundle: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(bundle[0], copy)
-    graph = bytearray((copy / "model.onnx").read_bytes())
+    graph = bytearray((copy / "model.fp32.onnx").read_bytes())
     graph[1000] ^= 1
-    (copy / "model.onnx").write_bytes(bytes(graph))
+    (copy / "model.fp32.onnx").write_bytes(bytes(graph))
     refused = cluster.run(sys.executable, "-m", "serve", "--bundle", copy, "--port", str(free_port()))
     assert refused.returncode == 2
     assert "sha256" in refused.stderr

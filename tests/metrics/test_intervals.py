@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sigflow.metrics import class_intervals, macro_f1, wer_interval
+from sigflow.metrics import class_intervals, f1_difference, macro_f1, wer_interval
 from sigflow.metrics.intervals import RESAMPLES
 
 
@@ -62,3 +62,32 @@ def test_the_same_predictions_have_the_same_interval() -> None:
     rng = np.random.default_rng(0)
     true, predicted = rng.integers(0, 3, (2, 50))
     assert class_intervals(true, predicted, 3, [None] * 50) == class_intervals(true, predicted, 3, [None] * 50)
+
+
+def test_a_model_that_is_better_for_everybody_is_better_than_chance() -> None:
+    rng = np.random.default_rng(0)
+    true_N = rng.integers(0, 3, 600)
+    people = [f"s{row % 12}" for row in range(600)]
+    poor_N, good_N = (np.where(rng.random(600) < share, true_N, (true_N + 1) % 3) for share in (0.7, 0.9))
+    found = f1_difference(true_N, poor_N, good_N, 3, people)
+    assert found["difference"] == pytest.approx(0.2, abs=0.05)
+    assert found["interval"][0] > 0.1
+    assert found["significant"]
+    assert found["units"] == 12
+    assert f1_difference(true_N, good_N, poor_N, 3, people)["difference"] == pytest.approx(-found["difference"])
+
+
+def test_a_gain_that_one_subject_makes_could_be_chance() -> None:
+    true_N = np.tile([0, 1], 60)
+    people = [f"s{row // 20}" for row in range(120)]
+    first_N = np.where(np.arange(120) < 20, 1 - true_N, true_N)  # all wrong for s0, right for the others
+    found = f1_difference(true_N, first_N, true_N, 2, people)
+    assert found["difference"] > 0.1
+    assert not found["significant"]
+    assert found["too_few_units"]
+
+
+def test_equal_answers_do_not_differ() -> None:
+    true_N = np.tile([0, 1], 20)
+    found = f1_difference(true_N, true_N, true_N, 2, [None] * 40)
+    assert (found["difference"], found["interval"], found["significant"]) == (0.0, [0.0, 0.0], False)

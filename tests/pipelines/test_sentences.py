@@ -1,7 +1,11 @@
 """If these fail, sentences can be trained but not bundled, measured or served."""
 
+import json
 from pathlib import Path
 
+import numpy as np
+import onnxruntime
+import pyarrow.parquet as pq
 import pytest
 
 from serve.api import make_api
@@ -10,10 +14,12 @@ from sigflow.bundle import read_bundle
 from sigflow.data.clips import load_clips
 from sigflow.data.folds import make_folds
 from sigflow.data.targets import rarest_words, vocabulary, words
+from sigflow.export.gate import Limits
 from sigflow.pipelines.bundle import build_bundle
 from sigflow.pipelines.compose import compose_sentences
+from sigflow.pipelines.evaluate import evaluate
 from sigflow.pipelines.fold_worker import train_fold
-from sigflow.predictor import Predictor
+from sigflow.predictor import ClipInput, Predictor
 from sigflow.recipes.catalogue import find_recipe
 from sigflow.recipes.recipe import override
 from sigflow.storage import Location, locate
@@ -63,12 +69,19 @@ def test_a_run_says_how_many_words_are_wrong(run: Location) -> None:
     assert len(oof["label"][0].as_py().split(" ")) in (2, 3)
 
 
-def test_a_bundle_of_sentences_is_measured_and_answers_with_glosses(run: Location, tmp_path: Path) -> None:
-    manifest = build_bundle([run], locate(tmp_path / "bundle"))
+@pytest.fixture(scope="module")
+def bundle(run: Location, tmp_path_factory: pytest.TempPathFactory) -> Location:
+    place = locate(tmp_path_factory.mktemp("bundles") / "signs")
+    build_bundle([run], place, limits=Limits(slowdown=1000))
+    return place
+
+
+def test_a_bundle_of_sentences_is_measured_and_answers_with_glosses(bundle: Location) -> None:
+    manifest = read_bundle(bundle).manifest
     assert manifest.task == "sentences"
     assert manifest.metrics["measured_on"] == "holdout subjects"
     assert manifest.metrics["holdout"]["wer"] == pytest.approx(manifest.metrics["oof"]["wer"], abs=0.5)
-    predictor = Predictor(read_bundle(locate(tmp_path / "bundle")))
+    predictor = Predictor(read_bundle(bundle))
     clip = [[[0.4 + 0.01 * point, 0.5, 0.0] for point in range(21)]] * 12
     body = {"landmarks": {"right_hand": [*clip, None]}, "fps": 25}
     answer = Client(make_api({"signs": predictor})).post("/v1/models/signs:predict", json=body)
@@ -76,3 +89,38 @@ def test_a_bundle_of_sentences_is_measured_and_answers_with_glosses(run: Locatio
     (prediction,) = answer.json()["predictions"]
     assert set(prediction["glosses"]) <= set(manifest.labels[1:])
     assert prediction["label"] == " ".join(prediction["glosses"])
+
+
+def test_a_bundle_of_sentences_says_how_to_decode_it_and_carries_log_probabilities(bundle: Location) -> None:
+    loaded = read_bundle(bundle)
+    how = loaded.manifest.decoding
+    assert (how.method, how.output, how.log_output, how.blank) == ("ctc_greedy", "probs", "log_probs", 0)
+    session = onnxruntime.InferenceSession(loaded.graph, providers=["CPUExecutionProvider"])
+    clip = ClipInput({}, np.arange(5, dtype=np.float32) / 25, 1.0)
+    probs, logs = session.run([how.output, how.log_output], Predictor(loaded).feed([clip]))
+    assert probs.shape == logs.shape == (1, 5, len(loaded.manifest.labels))
+    assert np.allclose(np.exp(logs), probs, atol=1e-6)
+
+
+def test_word_errors_and_blanks_decide_on_precisions_of_sentences(bundle: Location) -> None:
+    manifest = read_bundle(bundle).manifest
+    assert manifest.gate["measured_on"] == "holdout subjects"
+    for precision in ("fp16", "int8"):
+        last = manifest.precisions[precision].attempts[-1]
+        assert {"wer", "wer_fp32", "blank_ratio", "blank_ratio_fp32"} <= set(last.figures)
+    assert manifest.precisions["fp16"].file
+
+
+def test_a_bundle_of_sentences_is_evaluated_without_keeping_frames(
+    bundle: Location, run: Location, tmp_path: Path
+) -> None:
+    answer = evaluate(bundle, locate(runs.read_run(run).data), locate(tmp_path / "out"), against=bundle)
+    held = read_bundle(bundle).manifest.metrics["holdout"]["per_subject"]
+    told = json.loads((tmp_path / "out" / "metrics.json").read_text())["metrics"]
+    for name, figures in held.items():
+        assert told["per_subject"][name] == figures
+    (test,) = answer["against"]["tests"]
+    assert (test["figure"], test["difference"], test["significant"]) == ("wer", 0.0, False)
+    table = pq.read_table(tmp_path / "out" / "predictions.parquet")
+    assert "probs" not in table.schema.names
+    assert sum(table["edits"].to_pylist()) == pytest.approx(answer["wer"] * told["signed_glosses"])

@@ -4,6 +4,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pyarrow as pa
 import pytest
 import torch
@@ -16,8 +17,10 @@ from sigflow.data.folds import Fold
 from sigflow.data.targets import vocabulary, words
 from sigflow.decoding import ctc_greedy
 from sigflow.errors import UserError
-from sigflow.export import EnsembleModel, check_graph, graph_inputs, to_onnx
+from sigflow.export import EnsembleModel, check_graph, graph_inputs, run_graph, to_onnx
+from sigflow.export.precision import METHODS, lower
 from sigflow.features.frontend import input_shapes
+from sigflow.features.inputs import input_names
 from sigflow.losses import CrossEntropy
 from sigflow.models.graph import GraphConfig
 from sigflow.models.lstm import LstmConfig
@@ -100,6 +103,17 @@ def trained(name: str) -> tuple[Clips, Fold, FoldResult]:
     return clips, fold, result
 
 
+@cache
+def exported(name: str) -> tuple[EnsembleModel, bytes]:
+    """The fold model of `trained`, and its graph."""
+    clips, _, result = trained(name)
+    recipe = fitted(RECIPES[name])
+    network = build(recipe, len(vocabulary(words(clips, sentences=recipe.sentences), blank=recipe.sentences)))
+    network.load_state_dict(result.weights)
+    model = EnsembleModel([[network.eval()]], [1.0]).eval()
+    return model, to_onnx(model)
+
+
 def fitted(recipe: Recipe) -> Recipe:
     return recipe.fitted_to(longest=FRAMES, channels=5)
 
@@ -153,10 +167,7 @@ def test_what_is_served_is_what_was_trained(recipe: Recipe, tmp_path: Path) -> N
     clips, fold, result = trained(recipe.name)
     recipe = fitted(recipe)
     labels = vocabulary(words(clips, sentences=recipe.sentences), blank=recipe.sentences)
-    network = build(recipe, len(labels))
-    network.load_state_dict(result.weights)
-    model = EnsembleModel([[network.eval()]], [1.0]).eval()
-    graph = to_onnx(model)
+    model, graph = exported(recipe.name)
     assert max(check_graph(graph, model).values()) < 1e-4
     manifest = Manifest(
         name=recipe.name, version="1", created="2026-01-01T00:00:00+00:00", labels=labels, parts=tuple(model.shapes),
@@ -179,6 +190,20 @@ def test_what_is_served_is_what_was_trained(recipe: Recipe, tmp_path: Path) -> N
     else:
         for label, prob in told["probabilities"].items():
             assert prob == pytest.approx(float(result.test_probs[0][labels.index(label)]), abs=1e-4)
+
+
+def test_a_fall_detector_in_int8_fits_into_100_kilobytes_and_answers_as_before() -> None:
+    clips, fold, _ = trained("fall_detection")
+    model, graph = exported("fall_detection")
+    inputs = clips.batch(fold.test.tolist())
+    names = input_names(tuple(model.shapes))
+    feed = {name: tensor.numpy() for name, tensor in zip(names, inputs.flat(), strict=True)}
+    expected = run_graph(onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"]), inputs)
+    for method in METHODS["int8"]:
+        small = lower(graph, "int8", method, [feed])
+        assert len(small) < 100_000
+        probs_BK = run_graph(onnxruntime.InferenceSession(small, providers=["CPUExecutionProvider"]), inputs)
+        assert (probs_BK.argmax(1) == expected.argmax(1)).all()
 
 
 def test_raw_recipes_take_channels_and_length_from_the_data() -> None:

@@ -61,7 +61,7 @@ def test_one_changed_byte_of_the_graph_is_refused(copy: Path, where: float) -> N
     data = bytearray((copy / GRAPH).read_bytes())
     data[int(where * (len(data) - 1))] ^= 1
     (copy / GRAPH).write_bytes(data)
-    with pytest.raises(UserError, match=r"model\.onnx was changed after export"):
+    with pytest.raises(UserError, match=r"model\.fp32\.onnx was changed after export"):
         read_bundle(locate(copy))
 
 
@@ -97,7 +97,7 @@ def test_a_manifest_that_is_no_object_is_refused(copy: Path, text: str) -> None:
 
 def test_a_missing_file_is_refused(copy: Path) -> None:
     (copy / GRAPH).unlink()
-    with pytest.raises(UserError, match=r"model\.onnx is missing"):
+    with pytest.raises(UserError, match=r"model\.fp32\.onnx is missing"):
         read_bundle(locate(copy))
 
 
@@ -117,14 +117,14 @@ def test_a_manifest_never_makes_anyone_read_outside_the_bundle(copy: Path, name:
 
 def test_a_manifest_that_names_no_graph_is_refused(copy: Path) -> None:
     edit(copy, files={})
-    with pytest.raises(UserError, match=r"names no model\.onnx"):
+    with pytest.raises(UserError, match=r"names no model\.fp32\.onnx"):
         read_bundle(locate(copy))
 
 
-@pytest.mark.parametrize("number", [0, 2, "1", None])
+@pytest.mark.parametrize("number", [0, 1, 3, "2", None])
 def test_a_format_of_another_time_is_refused_with_what_to_do(copy: Path, number: object) -> None:
     edit(copy, format=number)
-    with pytest.raises(UserError, match=rf"has bundle format {number}, this sigflow reads 1; export it again"):
+    with pytest.raises(UserError, match=rf"has bundle format {number}, this sigflow reads 2; export it again"):
         read_bundle(locate(copy))
 
 
