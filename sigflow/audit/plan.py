@@ -83,9 +83,7 @@ def make_plan(recipe: Recipe, clips: Clips, *, folds_spec: str = "5", holdout: S
     rows = chosen_rows(sentences, min_clips=recipe.classes.min_clips, top_n=recipe.classes.top_n)
     if left_out := len(clips) - len(rows):
         clips, sentences = clips.select(rows), [sentences[row] for row in rows]
-    recipe = recipe.fitted_to(
-        longest=int(clips.offsets.diff().max()), channels=clips.parts[RAW].shape[1] if RAW in clips.parts else None
-    )
+    recipe = fitted(recipe, clips)
     folds = make_folds(
         rarest_words(sentences),
         clips.column("subject"), clips.column("split"),
@@ -94,6 +92,13 @@ def make_plan(recipe: Recipe, clips: Clips, *, folds_spec: str = "5", holdout: S
     held = set(folds.holdout.tolist())
     labels = vocabulary([s for i, s in enumerate(sentences) if i not in held], blank=recipe.sentences)
     return Plan(recipe, clips, sentences, labels, folds, unlabelled, left_out)
+
+
+def fitted(recipe: Recipe, clips: Clips) -> Recipe:
+    """The recipe with what only the clips know of it."""
+    return recipe.fitted_to(
+        longest=int(clips.offsets.diff().max()), channels=clips.parts[RAW].shape[1] if RAW in clips.parts else None
+    )
 
 
 def known_codes() -> tuple[str, ...]:
