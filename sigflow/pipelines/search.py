@@ -38,6 +38,7 @@ _PER_GPU = 4  # trials: the models are small, and a step of one alone leaves mos
 _SETTINGS = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # nobody reads its CSV, JSON and TensorBoard files
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C ends the job, as it does every other
+    "RAY_AIR_NEW_OUTPUT": "0",  # the newer output talks on stdout even when it is told not to
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
 }
 

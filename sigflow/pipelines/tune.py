@@ -199,11 +199,11 @@ def _remeasure(
 ) -> dict[str, Any] | None:
     """The winner's run on folds that had no say in its choice; None where they cannot be made."""
     spec = fresh(folds_spec)
-    what = f"folds, {spec}"
+    what = f"fresh folds ({spec})"
     if spec is None:  # there is one way to fold like this
-        spec, what = folds_spec, "initial weights and order, the folds being the only ones of their kind"
+        spec, what = folds_spec, "the same folds, the only ones of their kind, with another seed"
         winner = winner.model_copy(update={"train": winner.train.model_copy(update={"seed": winner.train.seed + 1})})
-    print(f"tune: measuring trial {best.number} again, on fresh {what}", file=sys.stderr, flush=True)
+    print(f"tune: measuring trial {best.number} again, on {what}", file=sys.stderr, flush=True)
     place = out / f"remeasured_{best.number:04d}"
     try:
         # The audit has accepted the recipe and the data; what it finds in these folds is told, and no reason to stop.

@@ -60,5 +60,5 @@ SPACE: Space = {
     "augmentation.hand_shift_palms": Uniform(low=0.2, high=1.2),
     "augmentation.noise_sizes": Uniform(low=0.0, high=0.03),
     "train.batch_size": Choice(values=(64, 128)),
-    "train.epochs": Choice(values=(10, 15, 20, 40)),
+    "train.epochs": Choice(values=(8, 12, 20, 40)),
 }

@@ -55,7 +55,8 @@ def parallel_chart(trials: Sequence[Trial], space: Space, score: str) -> bytes:
     firsts = [sign * trial.scores[0] for trial in order]
     # Of the worst, which may be far below, everything under the lower quarter looks alike.
     low, high = float(np.quantile(firsts, 0.25)), max(firsts)
-    colour = ScalarMappable(Normalize(low, high if high > low else low + 1e-9), colormaps["Blues"])
+    paler = 0.3 * (high - low) + 1e-9  # than any line: what is nearly white is not seen
+    colour = ScalarMappable(Normalize(low - paler, high), colormaps["Blues"])
     shade: Callable[[Any], Any] = colour.to_rgba
     for trial, first in zip(order, firsts, strict=True):
         heights = [_height(space[key], trial.overrides[key]) for key in keys]

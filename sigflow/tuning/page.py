@@ -73,7 +73,7 @@ def verdict(answer: Mapping[str, Any], score: str) -> list[str]:
         return [*lines, "It was not measured again: its score is that of the winner among many, which flatters."]
     return [
         *lines,
-        f"On fresh {again['what']}: {again['score']:.4f}. Believe this one: the other was chosen for being the best, "
+        f"On {again['what']}: {again['score']:.4f}. Believe this one: the other was chosen for being the best, "
         "luck included.",
     ]
 
