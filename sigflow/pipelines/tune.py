@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import torch
+
 from sigflow.audit import Plan, known_codes, stop_on_errors
 from sigflow.audit.plan import fitted
 from sigflow.audit.sizes import large_enough
@@ -35,6 +37,7 @@ from sigflow.tuning import (
     start_search,
     table,
 )
+from sigflow.tuning.measure import reason_of
 from sigflow.tuning.page import verdict, write_page
 from sigflow.tuning.propose import Method
 
@@ -149,7 +152,7 @@ def _search(
         trials=before,
         most=most,
         limit_s=limit_s,
-        refusal=_refusal(plans, force),
+        refusal=refusal_of(plans, force),
     )
     if not desk.is_over:
         connect()
@@ -158,20 +161,20 @@ def _search(
     return sorted(desk.trials, key=lambda trial: trial.number)
 
 
-def _refusal(plans: Mapping[str, Plan], force: Sequence[str]) -> Callable[[str, Overrides], str | None]:
+def refusal_of(plans: Mapping[str, Plan], force: Sequence[str]) -> Callable[[str, Overrides], str | None]:
     """Settings that `train` would refuse for this data are not tried either."""
 
     def refuse(name: str, overrides: Overrides) -> str | None:
         plan = plans[name]
         try:
             there = replace(plan, recipe=fitted(changed(plan.recipe, overrides), plan.clips))
-            build(there.recipe, len(there.labels))
-        except (UserError, ValueError) as error:
-            return f"bad configuration: {error}"
-        for finding in large_enough(there):
-            if finding.severity == "error" and finding.code not in force:
-                return f"bad configuration: {finding.code}: {finding.evidence}"
-        return None
+            with torch.device("meta"):  # sizes without numbers: whether they fit into memory, a worker will see
+                build(there.recipe, len(there.labels))
+                findings = large_enough(there)
+        except Exception as error:  # whatever it is: the driver does not end for it
+            return reason_of(error)
+        errors = [each for each in findings if each.severity == "error" and each.code not in force]
+        return f"bad configuration: {errors[0].code}: {errors[0].evidence}" if errors else None
 
     return refuse
 

@@ -1,4 +1,4 @@
-"""If these fail, a search loses what it found when it is killed, copies the data for each trial, or never gets going."""
+"""If these fail, a search loses what it found when it is killed, or copies the data for each trial."""
 
 import json
 import os
@@ -65,13 +65,9 @@ def test_a_search_is_not_overwritten_and_goes_on_when_asked(
     cluster: Cluster, gesture_landmarks: Location, tuned: tuple[Path, dict[str, Any], str]
 ) -> None:
     out, answer, _ = tuned
-    job = (sys.executable, ROOT / "jobs/tune.py")
-    refused = cluster.run(*job, *words(gesture_landmarks, out, "--trials", "12"))
+    refused = cluster.run(sys.executable, ROOT / "jobs/tune.py", *words(gesture_landmarks, out, "--trials", "12"))
     assert refused.returncode == 2
     assert "--resume" in refused.stderr.splitlines()[-1]
-    other = cluster.run(*job, *words(gesture_landmarks, out, "--resume", "--set", "model.dropout=0.4"))
-    assert other.returncode == 2
-    assert "another --out" in other.stderr.splitlines()[-1]
     same = cluster.job("tune", *words(gesture_landmarks, out, "--trials", "12", "--resume"))
     assert {**same, "seconds": 0} == {**answer, "seconds": 0}
 
@@ -156,17 +152,16 @@ def counted(value, **options):
 ray.put = counted
 recipe = override(find_recipe("isolated_gestures"), ["model.dense=8", "model.hidden=[8]", "train.epochs=4"])
 space = {"optim.lr": Choice(values=(0.003, 1e30)), "model.hidden": Choice(values=((8,), (12,), (10000000,)))}
-job.train = lambda *args, **more: {"macro_f1_mean": sum(puts), "macro_f1_std": 0.0}  # looked at before it is run
 answer = job.tune(
     [recipe], locate(sys.argv[1]), locate(sys.argv[2]), spaces={recipe.name: space}, folds_spec="3", method="random",
     trials=14, concurrent=4, force=["too_many_parameters"],
 )
-print(json.dumps(answer))
+print(json.dumps({"puts": sum(puts), **answer}))
 """
     done = cluster.run(sys.executable, "-c", script, gesture_landmarks.uri, tmp_path / "out")
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout.splitlines()[-1])
-    assert answer["remeasured"]["score"] == 1  # put of clips
+    assert answer["puts"] == 2  # of clips: for all trials, and for the winner's run
     rows = pq.read_table(tmp_path / "out" / "trials.parquet").to_pylist()
     assert len(rows) == 14
     for row in rows:

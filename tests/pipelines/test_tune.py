@@ -1,10 +1,22 @@
 """If these fail, devices stand idle, bad trials run to the end, or a winner is not measured on fresh folds."""
 
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow as pa
 import pytest
+import ray
 import ray.tune
 
+from sigflow.audit import Plan, make_plan
+from sigflow.errors import UserError
 from sigflow.pipelines.search import make_asha, shares
-from sigflow.pipelines.tune import fresh
+from sigflow.pipelines.tune import fresh, refusal_of, tune
+from sigflow.recipes.catalogue import RECIPES, find_recipe, find_space
+from sigflow.recipes.recipe import Recipe, override
+from sigflow.recipes.space import value_at
+from sigflow.storage import Location, locate
+from tests.recipes.test_catalogue import fitted, moving_clips
 from tests.tuning.made import trial
 
 
@@ -60,3 +72,36 @@ def test_fresh_folds_are_others_of_the_same_kind() -> None:
         "random:3@8",
     ]
     assert fresh("subject") is fresh("split") is None
+
+
+def planned(recipe: Recipe) -> Plan:
+    clips = moving_clips(fitted(recipe), each=20)
+    table = clips.table.append_column("split", pa.nulls(len(clips), pa.string()))
+    return make_plan(recipe, replace(clips, table=table), folds_spec="2")
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=list(RECIPES))
+def test_what_is_shipped_is_not_refused(recipe: Recipe) -> None:
+    refuse = refusal_of({recipe.name: planned(recipe)}, ["too_many_parameters", "small_test_fold"])
+    assert refuse(recipe.name, {}) is None
+    assert refuse(recipe.name, {key: value_at(recipe, key) for key in find_space(recipe)}) is None
+
+
+def test_what_training_would_refuse_is_not_tried_and_costs_no_memory() -> None:
+    plans = {"isolated_gestures": planned(RECIPES["isolated_gestures"])}
+    huge, broken = {"model.hidden": [10**7]}, {"model.single_logit": True}
+    refuse = refusal_of(plans, [])
+    assert "too_many_parameters" in str(refuse("isolated_gestures", huge))
+    assert "needs 2 classes" in str(refuse("isolated_gestures", broken))
+    assert refusal_of(plans, ["too_many_parameters"])("isolated_gestures", huge) is None
+    assert refuse("isolated_gestures", {"model.hidden": [8], "model.dense": 8}) is None
+
+
+def test_the_folder_of_another_search_is_left_alone(gesture_landmarks: Location, tmp_path: Path) -> None:
+    (tmp_path / "search.json").write_text('{"key": "of another"}')
+    recipe = override(find_recipe("isolated_gestures"), ["model.hidden=[8]", "model.dense=8"])
+    spaces = {recipe.name: find_space(recipe)}
+    with pytest.raises(UserError, match="another --out"):
+        tune([recipe], gesture_landmarks, locate(tmp_path), spaces=spaces, folds_spec="3", resume=True)
+    assert [file.name for file in tmp_path.iterdir()] == ["search.json"]
+    assert not ray.is_initialized()
