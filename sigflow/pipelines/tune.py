@@ -16,6 +16,8 @@ import torch
 from sigflow.audit import Plan, known_codes, stop_on_errors
 from sigflow.audit.plan import fitted
 from sigflow.audit.sizes import large_enough
+from sigflow.data.folds import Folds, make_folds
+from sigflow.data.targets import rarest_words
 from sigflow.errors import UserError
 from sigflow.pipelines.audit import audit_and_tell, prepare_all
 from sigflow.pipelines.desk import Desk
@@ -43,6 +45,7 @@ from sigflow.tuning.propose import Method
 
 DEFAULT_TRIALS = 20
 _SEED = 0
+_SEEDS = 10  # are tried, for folds that differ
 
 
 def tune(
@@ -99,7 +102,7 @@ def tune(
     answer: dict[str, Any] = {
         "best": _figures(best),
         "as_it_was": next((_figures(t) for t in ended if t.scores and _is(by_name[best.recipe], t)), None),
-        "remeasured": _remeasure(winner, data, out, best, folds_spec, holdout, concurrent),
+        "remeasured": _remeasure(winner, search, plans[best.recipe], out, best, concurrent),
         "trials": len(ended),
         **{name: sum(t.state == state for t in ended) for name, state in _COUNTED.items()},
         "recipe": (out / "best.json").uri,
@@ -193,25 +196,31 @@ def _figures(trial: Trial) -> dict[str, Any]:
 
 def _remeasure(
     winner: Recipe,
-    data: Location,
+    search: Search,
+    plan: Plan,
     out: Location,
     best: Trial,
-    folds_spec: str,
-    holdout: Sequence[str],
     workers: int | None,
 ) -> dict[str, Any] | None:
     """The winner's run on folds that had no say in its choice; None where they cannot be made."""
-    spec = fresh(folds_spec)
+    spec = fresh(plan, search.holdout)
     what = f"fresh folds ({spec})"
     if spec is None:  # there is one way to fold like this
-        spec, what = folds_spec, "the same folds, the only ones of their kind, with another seed"
+        spec, what = plan.folds.spec, "the same folds, the only ones of their kind, with another seed"
         winner = winner.model_copy(update={"train": winner.train.model_copy(update={"seed": winner.train.seed + 1})})
     print(f"tune: measuring trial {best.number} again, on {what}", file=sys.stderr, flush=True)
     place = out / f"remeasured_{best.number:04d}"
     try:
         # The audit has accepted the recipe and the data; what it finds in these folds is told, and no reason to stop.
         metrics = train(
-            winner, data, place, folds_spec=spec, holdout=holdout, workers=workers, resume=True, force=known_codes()
+            winner,
+            Location(search.data),
+            place,
+            folds_spec=spec,
+            holdout=search.holdout,
+            workers=workers,
+            resume=True,
+            force=known_codes(),
         )
     except UserError as error:
         print(f"warning: the best trial could not be measured again: {error}", file=sys.stderr)
@@ -220,7 +229,19 @@ def _remeasure(
     return {"score": metrics[f"{score}_mean"], "std": metrics[f"{score}_std"], "what": what, "run": place.uri}
 
 
-def fresh(folds_spec: str) -> str | None:
-    """The same kind of folds with the next seed; None: there are no others."""
-    kind, at, seed = folds_spec.partition("@")
-    return None if kind in ("subject", "split") else f"{kind}@{int(seed) + 1 if at else 1}"
+def fresh(plan: Plan, holdout: Sequence[str]) -> str | None:
+    """Folds of the same kind that test other clips together; None: there are no others, or they are hard to find."""
+    kind, at, seed = plan.folds.spec.partition("@")
+    if kind in ("subject", "split"):
+        return None
+    first = int(seed) + 1 if at else 1
+    labels, subjects, splits = rarest_words(plan.sentences), plan.clips.column("subject"), plan.clips.column("split")
+    for spec in (f"{kind}@{number}" for number in range(first, first + _SEEDS)):
+        folds = make_folds(labels, subjects, splits, spec=spec, holdout=holdout)
+        if _tested(folds) != _tested(plan.folds):
+            return spec
+    return None
+
+
+def _tested(folds: Folds) -> set[tuple[int, ...]]:
+    return {tuple(fold.test.tolist()) for fold in folds.folds}

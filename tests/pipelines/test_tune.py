@@ -64,14 +64,23 @@ def test_bad_trials_end_after_a_fold_or_three_also_when_the_good_ones_ran_before
     assert decisions(make_asha(1, [], sign), "one fold", [0.1]) == 1
 
 
-def test_fresh_folds_are_others_of_the_same_kind() -> None:
-    assert [fresh(spec) for spec in ("5", "5@1", "random:5", "random:3@7")] == [
-        "5@1",
-        "5@2",
-        "random:5@1",
-        "random:3@8",
-    ]
-    assert fresh("subject") is fresh("split") is None
+def test_fresh_folds_test_other_clips_together_or_are_not_called_fresh() -> None:
+    """Subjects of different sizes: scikit-learn alone deals them out alike whatever the seed."""
+    recipe = RECIPES["isolated_gestures"]
+    clips = moving_clips(recipe, each=120)
+    subjects = [f"s{int((3 * i) ** 0.5)}" for i in range(len(clips))]
+    table = clips.table.set_column(3, "subject", pa.array(subjects))
+    clips = replace(clips, table=table.append_column("split", pa.nulls(len(clips), pa.string())))
+    plans = {spec: make_plan(recipe, clips, folds_spec=spec) for spec in ("3", "3@1", "random:3@7", "subject")}
+    assert fresh(plans["3"], ()) == "3@1"
+    assert plans["3"].folds.folds[0].test.tolist() not in [f.test.tolist() for f in plans["3@1"].folds.folds]
+    assert fresh(plans["3@1"], ()) == "3@2"
+    assert fresh(plans["random:3@7"], ()) == "random:3@8"
+    assert fresh(plans["subject"], ()) is None
+    three = make_plan(
+        recipe, clips.select([i for i, name in enumerate(subjects) if name in ("s9", "s15", "s30")]), folds_spec="3"
+    )
+    assert fresh(three, ()) is None  # three subjects can be tested one by one in one way only
 
 
 def planned(recipe: Recipe) -> Plan:
