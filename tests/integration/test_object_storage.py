@@ -82,6 +82,7 @@ def test_extract_train_and_export_on_s3(s3: dict[str, str], sample_videos: Path,
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_a_search_is_kept_and_gone_on_with_on_s3(
     s3: dict[str, str], gesture_landmarks: Location, tmp_path: Path
 ) -> None:
