@@ -1,7 +1,7 @@
 # make setup | demo | test | test-all | lint | bench | serve BUNDLE=DIR
 PYTHON ?= python3.11
 # What to measure; make bench BENCH=features is the quick part.
-BENCH ?= extraction features training mesh bundle
+BENCH ?= extraction features training mesh tuning bundle
 # A CPU-only torch, a third of the size: make setup TORCH_INDEX=https://download.pytorch.org/whl/cpu
 TORCH_INDEX ?=
 BIN := .venv/bin

@@ -95,9 +95,7 @@ def make_plan(recipe: Recipe, clips: Clips, *, folds_spec: str = "5", holdout: S
     rows = chosen_rows(sentences, min_clips=recipe.classes.min_clips, top_n=recipe.classes.top_n)
     if left_out := len(clips) - len(rows):
         clips, sentences = clips.select(rows), [sentences[row] for row in rows]
-    recipe = recipe.fitted_to(
-        longest=int(clips.offsets.diff().max()), channels=clips.parts[RAW].shape[1] if RAW in clips.parts else None
-    )
+    recipe = fitted(recipe, clips)
     folds = make_folds(
         rarest_words(sentences),
         clips.column("subject"), clips.column("split"),
@@ -108,6 +106,13 @@ def make_plan(recipe: Recipe, clips: Clips, *, folds_spec: str = "5", holdout: S
     if recipe.train.stop_on == "f1" and len(labels) != 2:
         raise UserError(f"train.stop_on=f1 is for two classes, here are {len(labels)}; choose macro_f1, or loss")
     return Plan(recipe, clips, sentences, labels, folds, unlabelled, left_out)
+
+
+def fitted(recipe: Recipe, clips: Clips) -> Recipe:
+    """The recipe with what only the clips know of it."""
+    return recipe.fitted_to(
+        longest=int(clips.offsets.diff().max()), channels=clips.parts[RAW].shape[1] if RAW in clips.parts else None
+    )
 
 
 def known_codes() -> tuple[str, ...]:

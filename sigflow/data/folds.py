@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from sigflow.data.groups import draw_parts
 from sigflow.errors import UserError
 
 HOLDOUT = "holdout"
@@ -114,23 +115,23 @@ def _stratified(
     y: np.ndarray, groups: np.ndarray | None, inside: np.ndarray, number: int, seed: int
 ) -> tuple[Fold, ...]:
     folds = []
-    for k, (rest, test) in enumerate(_splits(y, groups, inside, number, seed)):
+    for k, (rest, test) in enumerate(_splits(y, groups, inside, number, seed, drawn=seed > 0)):
         # A part about as large as a test fold, but never so large that little is left to train on.
         parts = max(2, min(number - 1, 5))
         if groups is not None and len(set(groups[rest])) < 2:
             raise UserError(f"fold {k} leaves one subject to train and to stop on; use more folds, or add subjects")
         # Of the possible stop parts the first that leaves all classes to train on: a sign that two people alone made
         # would otherwise be tested on the one while the other picks the epoch.
-        ways = _splits(y, groups, rest, parts, seed + 1 + k)
+        ways = _splits(y, groups, rest, parts, seed + 1 + k, drawn=seed > 0)
         train, stop = max(ways, key=lambda way: len(set(y[way[0]])))
         folds.append(Fold(k, np.sort(train), np.sort(stop), np.sort(test)))
     return tuple(folds)
 
 
 def _splits(
-    y: np.ndarray, groups: np.ndarray | None, rows: np.ndarray, number: int, seed: int
+    y: np.ndarray, groups: np.ndarray | None, rows: np.ndarray, number: int, seed: int, *, drawn: bool
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """`number` ways to cut `rows` in two, as row numbers."""
+    """`number` ways to cut `rows` in two, as row numbers; groups by scikit-learn, or really `drawn`."""
     # Here, because it takes a second that whoever is given folds need not spend.
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
@@ -138,6 +139,9 @@ def _splits(
         cutter = StratifiedKFold(number, shuffle=True, random_state=seed).split(rows, y[rows])
     else:
         number = min(number, len(set(groups[rows])))
+        if drawn:
+            parts = draw_parts(y[rows], groups[rows], number, seed)
+            return [(np.delete(rows, part), rows[part]) for part in parts]
         cutter = StratifiedGroupKFold(number, shuffle=True, random_state=seed).split(rows, y[rows], groups[rows])
     try:
         return [(rows[rest], rows[part]) for rest, part in cutter]

@@ -17,10 +17,18 @@ def prepare(recipe: Recipe, data: Location, *, folds_spec: str = "5", holdout: S
     Raises:
         UserError: no clips, no labels at all, or folds that the data cannot give.
     """
-    plan = make_plan(recipe, load_clips(data, recipe.parts, mixed=True), folds_spec=folds_spec, holdout=holdout)
-    if plan.left_out:
-        print(f"{plan.left_out} clips of rare labels are left out (recipe.classes)", file=sys.stderr)
-    return plan
+    return prepare_all([recipe], data, folds_spec=folds_spec, holdout=holdout)[0]
+
+
+def prepare_all(
+    recipes: Sequence[Recipe], data: Location, *, folds_spec: str = "5", holdout: Sequence[str] = ()
+) -> list[Plan]:
+    """`prepare` for each of several recipes; the data is read once, with the parts that any of them reads."""
+    clips = load_clips(data, {part for recipe in recipes for part in recipe.parts}, mixed=True)
+    plans = [make_plan(recipe, clips, folds_spec=folds_spec, holdout=holdout) for recipe in recipes]
+    if plans[0].left_out:
+        print(f"{plans[0].left_out} clips of rare labels are left out (recipe.classes)", file=sys.stderr)
+    return plans
 
 
 def audit_and_tell(plan: Plan) -> list[Finding]:

@@ -39,7 +39,7 @@ def run(
         sys.exit(2)
     except KeyboardInterrupt:
         disconnect()
-        print("stopped; run the same command again to go on (train: with --resume)", file=sys.stderr)
+        print("stopped; run the same command again to go on (train, tune: with --resume)", file=sys.stderr)
         sys.exit(130)
     disconnect()  # before the answer, so that no worker's words come after it
     print(json.dumps(answer), flush=True)

@@ -20,6 +20,7 @@ from sigflow.models.recogniser import PortfolioConfig
 from sigflow.models.rocket import RocketConfig
 from sigflow.optim import OptimConfig
 from sigflow.recipes.recipe import Recipe
+from sigflow.recipes.space import Choice, LogUniform, Space, Uniform
 from sigflow.recipes.ways import TrainConfig
 
 RECIPE = Recipe(
@@ -38,3 +39,14 @@ RECIPE = Recipe(
     optim=OptimConfig(lr=2e-3, weight_decay=1e-2, warmup_epochs=2, schedule="cosine"),
     train=TrainConfig(epochs=60, most_steps=2000, batch_size=16, patience=60, refit_epochs=20),
 )
+# Of the members' sizes nothing: a key of `--set` does not reach into a list.
+SPACE: Space = {
+    "optim.lr": LogUniform(low=5e-4, high=1e-2),
+    "optim.weight_decay": LogUniform(low=1e-4, high=1e-1),
+    "loss.smoothing": Uniform(low=0.0, high=0.2),
+    "augmentation.noise_sizes": Uniform(low=0.0, high=0.1),
+    "augmentation.crop_share": Uniform(low=0.0, high=0.2),
+    "augmentation.warp": Uniform(low=0.0, high=0.3),
+    "train.batch_size": Choice(values=(8, 16, 32)),
+    "train.refit_epochs": Choice(values=(0, 10, 20)),
+}

@@ -42,6 +42,7 @@ from sigflow.models.bilstm import BilstmConfig
 from sigflow.monitors import Monitors
 from sigflow.optim import OptimConfig
 from sigflow.recipes.recipe import Gates, Recipe
+from sigflow.recipes.space import Choice, LogUniform, Space, Uniform
 from sigflow.recipes.ways import TrainConfig
 
 RECIPE = Recipe(
@@ -64,3 +65,16 @@ RECIPE = Recipe(
     monitors=Monitors(grace=4, patience=3),
     gates=Gates(wer=0.1),
 )  # fmt: skip
+SPACE: Space = {
+    "optim.lr": LogUniform(low=3e-4, high=3e-3),
+    "optim.weight_decay": LogUniform(low=1e-5, high=1e-2),
+    "model.projection": Choice(values=(None, 64, 128)),
+    "model.hidden": Choice(values=((64,), (128,), (64, 64), (128, 128))),
+    "model.norm": Choice(values=("none", "layer")),
+    "model.dropout": Uniform(low=0.1, high=0.5),
+    "loss.blank_penalty": Uniform(low=0.0, high=0.5),
+    "augmentation.hand_turn_deg": Uniform(low=10.0, high=45.0),
+    "augmentation.hand_shift_palms": Uniform(low=0.2, high=1.2),
+    "augmentation.noise_sizes": Uniform(low=0.0, high=0.03),
+    "train.batch_size": Choice(values=(8, 16, 32)),
+}

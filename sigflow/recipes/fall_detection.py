@@ -13,6 +13,7 @@ from sigflow.losses import Focal
 from sigflow.models.lstm import LstmConfig
 from sigflow.optim import OptimConfig
 from sigflow.recipes.recipe import Gates, Recipe
+from sigflow.recipes.space import Choice, LogUniform, Space, Uniform
 from sigflow.recipes.ways import TrainConfig
 
 RECIPE = Recipe(
@@ -25,3 +26,15 @@ RECIPE = Recipe(
     train=TrainConfig(epochs=100, batch_size=32, stop_on="f1", patience=10),
     gates=Gates(precision=0.9, recall=0.9, f1=0.9, roc_auc=0.9),  # of the second label: Fall, after ADL
 )
+SPACE: Space = {
+    "optim.lr": LogUniform(low=3e-4, high=1e-2),
+    "optim.weight_decay": Uniform(low=0.0, high=1e-2),
+    "model.hidden": Choice(values=((32,), (64,), (64, 32))),
+    "model.dense": Choice(values=(16, 32, 64)),
+    "model.dropout": Uniform(low=0.0, high=0.5),
+    "model.pooling": Choice(values=("last", "attention")),
+    "loss.gamma": Uniform(low=0.0, high=4.0),
+    "loss.alpha": Uniform(low=0.25, high=0.75),
+    "augmentation.noise_sizes": Uniform(low=0.0, high=0.05),
+    "train.batch_size": Choice(values=(16, 32, 64)),
+}

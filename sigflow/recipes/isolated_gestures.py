@@ -12,6 +12,7 @@ from sigflow.features.hand import HandFeatures
 from sigflow.models.lstm import LstmConfig
 from sigflow.optim import OptimConfig
 from sigflow.recipes.recipe import Gates, Recipe
+from sigflow.recipes.space import Choice, LogUniform, Space, Uniform
 from sigflow.recipes.ways import TrainConfig
 
 RECIPE = Recipe(
@@ -22,3 +23,15 @@ RECIPE = Recipe(
     train=TrainConfig(epochs=200, batch_size=32, patience=30),
     gates=Gates(macro_f1=0.8),
 )
+SPACE: Space = {
+    "optim.lr": LogUniform(low=5e-4, high=1e-2),
+    "optim.weight_decay": LogUniform(low=1e-5, high=1e-2),
+    "model.hidden": Choice(values=((32,), (64,), (64, 32), (128, 64))),
+    "model.dense": Choice(values=(16, 32, 64)),
+    "model.dropout": Uniform(low=0.0, high=0.5),
+    "model.pooling": Choice(values=("last", "attention")),
+    "loss.smoothing": Uniform(low=0.0, high=0.2),
+    "augmentation.roll_deg": Uniform(low=0.0, high=15.0),
+    "augmentation.noise_sizes": Uniform(low=0.0, high=0.05),
+    "train.batch_size": Choice(values=(16, 32, 64)),
+}

@@ -12,6 +12,7 @@ from sigflow.losses import CrossEntropy
 from sigflow.models.graph import GraphConfig
 from sigflow.optim import OptimConfig
 from sigflow.recipes.recipe import Gates, Recipe
+from sigflow.recipes.space import Choice, LogUniform, Space, Uniform
 from sigflow.recipes.ways import TrainConfig
 
 RECIPE = Recipe(
@@ -44,3 +45,16 @@ V3 = RECIPE.model_copy(
         "train": RECIPE.train.model_copy(update={"patience": 30}),
     }
 )
+# Of all three sizes.
+SPACE: Space = {
+    "optim.lr": LogUniform(low=2e-4, high=3e-3),
+    "optim.weight_decay": LogUniform(low=1e-5, high=1e-2),
+    "model.layer": Choice(values=("gcn", "attention")),
+    "model.spatial_dim": Choice(values=(64, 128, 192, 256)),
+    "model.spatial_layers": Choice(values=(1, 2, 3)),
+    "model.temporal_dim": Choice(values=(64, 128, 192, 256)),
+    "model.dropout": Uniform(low=0.3, high=0.7),
+    "loss.smoothing": Uniform(low=0.0, high=0.2),
+    "augmentation.mask_share": Uniform(low=0.0, high=0.3),
+    "augmentation.noise_sizes": Uniform(low=0.0, high=0.03),
+}

@@ -27,6 +27,7 @@ from sigflow.losses import CrossEntropy
 from sigflow.models.bilstm import BilstmConfig
 from sigflow.optim import OptimConfig
 from sigflow.recipes.recipe import Gates, Recipe
+from sigflow.recipes.space import Choice, LogUniform, Space, Uniform
 from sigflow.recipes.ways import TrainConfig
 
 RECIPE = Recipe(
@@ -48,3 +49,17 @@ RECIPE = Recipe(
     train=TrainConfig(epochs=40, batch_size=64, patience=40),
     gates=Gates(macro_f1=0.8),
 )  # fmt: skip
+# Fewer epochs than the recipe's own 40 too, as larger networks and rates need: a search is done sooner with them.
+SPACE: Space = {
+    "optim.lr": LogUniform(low=7e-4, high=1.2e-2),
+    "optim.weight_decay": LogUniform(low=1e-3, high=1e-1),
+    "model.hidden": Choice(values=((48,), (64,), (96,), (128,), (64, 64))),
+    "model.norm": Choice(values=("none", "layer")),
+    "model.dropout": Uniform(low=0.1, high=0.5),
+    "loss.smoothing": Uniform(low=0.0, high=0.15),
+    "augmentation.hand_turn_deg": Uniform(low=10.0, high=45.0),
+    "augmentation.hand_shift_palms": Uniform(low=0.2, high=1.2),
+    "augmentation.noise_sizes": Uniform(low=0.0, high=0.03),
+    "train.batch_size": Choice(values=(64, 128)),
+    "train.epochs": Choice(values=(8, 12, 20, 40)),
+}

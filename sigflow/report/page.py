@@ -1,9 +1,9 @@
 """One self-contained HTML file: pictures inside, no scripts, nothing fetched; for a phone, a desk, and paper."""
 
-import base64
 from collections.abc import Sequence
 from html import escape
 
+from sigflow.report.html import Picture, document, image, table
 from sigflow.report.material import Material, edits, headline, method, verdict
 from sigflow.report.tables import (
     Table,
@@ -15,36 +15,7 @@ from sigflow.report.tables import (
     gates_table,
 )
 
-Picture = tuple[str, bytes]  # what it shows, for those who cannot see it, and a PNG
 Mistake = tuple[str, str, bytes | None]  # what was answered instead of what, details, a PNG of the clip
-
-_STYLE = """
-:root { color-scheme: light dark; --ink: #1d1d1f; --paper: #fff; --faint: #6a6a70; --line: #d9d9de; --soft: #f4f4f7;
-  --good: #006b4a; --bad: #b23c00; }
-@media (prefers-color-scheme: dark) { :root { --ink: #ececf0; --paper: #17171a; --faint: #a0a0a8; --line: #3a3a40;
-  --soft: #222227; --good: #4cc9a0; --bad: #ff9a5c; } }
-* { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 62rem; padding: 1rem; background: var(--paper); color: var(--ink);
-  font: 16px/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
-h1 { font-size: 1.5rem; margin: 0 0 .25rem; } h2 { font-size: 1.15rem; margin: 2.2rem 0 .6rem; }
-p, ul { margin: .4rem 0; } ul { padding-left: 1.2rem; } .faint { color: var(--faint); font-size: .875rem; }
-.verdict { border-left: .4rem solid var(--faint); background: var(--soft); padding: .8rem 1rem; margin: 1rem 0; }
-.verdict strong { font-size: 1.1rem; } .verdict.passed { border-color: var(--good); }
-.verdict.missed { border-color: var(--bad); }
-td.passed { color: var(--good); font-weight: 600; } td.missed { color: var(--bad); font-weight: 600; }
-.wide { overflow-x: auto; } table { border-collapse: collapse; font-size: .875rem; overflow-wrap: normal; }
-th, td { padding: .25rem .9rem .25rem 0; text-align: right; border-bottom: 1px solid var(--line); vertical-align: top; }
-th { color: var(--faint); font-weight: 600; } th:first-child, td:first-child { text-align: left; max-width: 18rem; }
-td { font-variant-numeric: tabular-nums; white-space: nowrap; } td:first-child { white-space: normal; }
-table.names td:nth-child(2), table.names th:nth-child(2) { text-align: left; max-width: 18rem; }
-figure { margin: .6rem 0; overflow-x: auto; } .chart img { min-width: 34rem; }
-img { max-width: 100%; height: auto; background: #fff; border-radius: .4rem; }
-figcaption { font-size: .9rem; }
-pre { white-space: pre-wrap; font-size: .8rem; background: var(--soft); padding: .8rem; }
-@media print { :root { color-scheme: light; --ink: #000; --paper: #fff; --faint: #444; --line: #bbb; --soft: #fff; }
-  body { max-width: none; font-size: 11px; padding: 0; } h2 { break-after: avoid; }
-  figure, tr { break-inside: avoid; } .chart img { min-width: 0; } }
-"""
 
 
 def page(material: Material, pictures: dict[str, Picture], mistakes: Sequence[Mistake]) -> str:
@@ -59,8 +30,8 @@ def page(material: Material, pictures: dict[str, Picture], mistakes: Sequence[Mi
         f'<p class="faint">Run {run.key} on data {run.data_fingerprint[:16]}, folds {escape(run.folds_spec)}'
         f"{', held out: ' + escape(', '.join(run.holdout)) if run.holdout else ''}</p>",
         _verdict(material),
-        "<h2>Gates</h2>" + _table(gates_table(material)) if material.metrics["gates"] else "",
-        "<h2>Figures</h2>" + _table(figures_table(material)),
+        "<h2>Gates</h2>" + table(gates_table(material)) if material.metrics["gates"] else "",
+        "<h2>Figures</h2>" + table(figures_table(material)),
         f'<p class="faint">Out-of-fold: each of the {words} is answered by the fold that never saw it. '
         f"{escape(edits(material) + method(material.metrics['intervals']))}</p>",
         _false_alarms(material),
@@ -74,16 +45,11 @@ def page(material: Material, pictures: dict[str, Picture], mistakes: Sequence[Mi
         "The training loss is what the recipe lowers (augmented, weighted, smoothed), the stop part's is plain.</p>",
         _section("Each gloss" if material.sentences else "Each class", classes_table(material)),
         _section("Data", folds_table(material)),
-        _table(data_table(material, "subject")),
+        table(data_table(material, "subject")),
         _environment(material),
     ]
     body = "\n".join(part for part in parts if part)
-    title = f"{escape(run.recipe.name)}: report"
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{title}</title><style>{_STYLE}</style></head>\n<body>\n{body}\n</body></html>\n"
-    )
+    return document(f"{run.recipe.name}: report", body)
 
 
 def _verdict(material: Material) -> str:
@@ -113,13 +79,8 @@ def _false_alarms(material: Material) -> str:
 
 
 def _pictures(title: str, pictures: dict[str, Picture], *names: str) -> str:
-    shown = "".join(_image(*pictures[name]) for name in names if name in pictures)
+    shown = "".join(image(*pictures[name]) for name in names if name in pictures)
     return f'<h2>{title}</h2><div class="chart">{shown}</div>' if shown else ""
-
-
-def _image(what: str, data: bytes) -> str:
-    coded = base64.b64encode(data).decode()
-    return f'<figure><img alt="{escape(what)}" src="data:image/png;base64,{coded}"></figure>'
 
 
 def _mistakes(mistakes: Sequence[Mistake], words: str) -> str:
@@ -127,7 +88,7 @@ def _mistakes(mistakes: Sequence[Mistake], words: str) -> str:
         return f"<h2>Mistakes</h2><p>None: no {words} are wrong.</p>"
     shown = "".join(
         f"<figure><figcaption><b>{escape(title)}</b> <span class='faint'>{escape(details)}</span></figcaption>"
-        f"{_image(title, data) if data else ''}</figure>"
+        f"{image(title, data) if data else ''}</figure>"
         for title, details, data in mistakes
     )
     legend = "Blue: left hand, orange: right hand, green: pose, grey: face; as the model was given them. "
@@ -138,23 +99,10 @@ def _mistakes(mistakes: Sequence[Mistake], words: str) -> str:
     return f"<h2>{surest}</h2><p class='faint'>{drawn}{advice}{few}</p>{shown}"
 
 
-def _section(title: str, table: Table, *, names: bool = False) -> str:
-    if not table[1]:
+def _section(title: str, rows: Table, *, names: bool = False) -> str:
+    if not rows[1]:
         return ""
-    return (f"<h2>{title}</h2>" if title else "") + _table(table, names=names)
-
-
-def _table(table: Table, *, names: bool = False) -> str:
-    header, rows = table
-    head = "".join(f"<th>{escape(name)}</th>" for name in header)
-    body = "".join("<tr>" + "".join(map(_cell, row)) + "</tr>" for row in rows)
-    kind = ' class="names"' if names else ""
-    return f'<div class="wide"><table{kind}><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-
-
-def _cell(text: str) -> str:
-    kind = f' class="{text}"' if text in ("passed", "missed") else ""
-    return f"<td{kind}>{escape(text)}</td>"
+    return (f"<h2>{title}</h2>" if title else "") + table(rows, names=names)
 
 
 def _environment(material: Material) -> str:

@@ -11,8 +11,9 @@ from sigflow.metrics import edit_distance
 from sigflow.report.card import model_card
 from sigflow.report.charts import confusion_matrix, reliability_diagram, subject_bars
 from sigflow.report.curves import loss_curves
+from sigflow.report.html import Picture
 from sigflow.report.material import Material, read_material
-from sigflow.report.page import Mistake, Picture, page
+from sigflow.report.page import Mistake, page
 from sigflow.report.ranked import ranking_curves
 from sigflow.report.wrong import draw_clip, surest_mistakes
 from sigflow.storage import Location

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import fs
 
+from sigflow.storage import Location
 from tests.integration.conftest import ROOT
 
 # 24 clips are too few for anything but a test; the audit says so.
@@ -44,4 +45,20 @@ def test_extract_train_and_export_on_s3(s3: dict[str, str], sample_videos: Path,
         '"measured_on": "holdout subjects"'
         in job("ensemble", "--runs", "s3://bucket/run", "--out", "s3://bucket/b").stdout
     )
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_search_is_kept_and_gone_on_with_on_s3(
+    s3: dict[str, str], gesture_landmarks: Location, tmp_path: Path
+) -> None:
+    sets = ("--set", "model.hidden=[8]", "--set", "model.dense=8", "--set", "train.epochs=2")
+    words = ("--recipe", "isolated_gestures", "--data", gesture_landmarks.uri, "--out", "s3://bucket/tuned")
+    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"} | s3
+    for more in (("--trials", "1"), ("--trials", "2", "--resume")):
+        command = [sys.executable, str(ROOT / "jobs/tune.py"), *words, *sets, "--folds", "2", *more]
+        done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=280)
+        assert done.returncode == 0, done.stderr
+    assert '"trials": 2' in done.stdout
     assert list(tmp_path.iterdir()) == []

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from sigflow.recipes.catalogue import find_recipe, find_space
+from sigflow.recipes.space import value_at
 from sigflow.storage import Location
 
 ROOT = Path(__file__).parents[2]
@@ -131,3 +133,19 @@ def test_a_model_that_does_not_fit_the_labels_leaves_nothing_behind(
     said = refused("train", *words, "--data", gesture_landmarks, "--out", tmp_path / "run")
     assert "needs 2 classes, not 3" in said
     assert not (tmp_path / "run").exists()
+
+
+def test_a_search_that_makes_no_sense_or_writes_over_something(
+    refused: Job, gesture_landmarks: Location, tmp_path: Path
+) -> None:
+    words = ("--data", gesture_landmarks, "--out", tmp_path / "out")
+    assert "nonsense" in refused("tune", "--recipe", "isolated_gestures,nonsense", *words)
+    assert "two recipes" in refused("tune", "--recipe", "isolated_gestures,isolated_gestures", *words)
+    assert "cannot be compared" in refused("tune", "--recipe", "isolated_gestures,continuous_signs", *words)
+    assert "invalid choice" in refused("tune", "--recipe", "isolated_gestures", *words, "--search", "pbt")
+    assert "above 0" in refused("tune", "--recipe", "isolated_gestures", *words, "--time-limit", "0")
+    recipe = find_recipe("any_sequence")
+    fixed = [word for key in find_space(recipe) for word in ("--set", f"{key}={value_at(recipe, key)}")]
+    assert "nothing to search" in refused("tune", "--recipe", "any_sequence", *words, *fixed)
+    assert "random:" in refused("tune", "--recipe", "isolated_gestures", *words, "--folds", "9")
+    assert not (tmp_path / "out").exists()
