@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from sigflow.ensemble import Budget, choose
+from sigflow.ensemble.choose import EXPORTED
 from sigflow.ensemble.nested import Nest
 from sigflow.ensemble.votes import Votes
 from sigflow.errors import UserError
-from tests.ensemble.answers import halves, knowing, noise, truth, voting
+from tests.ensemble.answers import halves, knowing, noise, truth
 from tests.ensemble.conftest import MakePool
 
 CLASSES = 4
@@ -45,13 +46,12 @@ def test_no_block_has_a_say_in_its_own_answers(make_pool: MakePool) -> None:
     changed = TRUE.copy()
     changed[:80] = (TRUE[:80] + 1) % CLASSES
     first, second = (Nest(Votes(make_pool(probs, true)), Budget()) for true in (TRUE, changed))
-    candidates = ("average", "weighted", "greedy")
     left_out = frozenset({0})
-    assert first.best_method(candidates, left_out) == second.best_method(candidates, left_out)
-    for method in candidates:
+    assert first.best_method(EXPORTED, left_out) == second.best_method(EXPORTED, left_out)
+    for method in EXPORTED:
         assert first.mix(method, left_out) == second.mix(method, left_out)
-        same = [nest.probs(dict.fromkeys(nest.blocks, method))[1][:80] for nest in (first, second)]
-        assert np.array_equal(*same)
+        mine, theirs = (nest.probs(dict.fromkeys(nest.blocks, method))[1][:80] for nest in (first, second))
+        assert np.array_equal(mine, theirs)
     assert first.mix("weighted") != second.mix("weighted")
 
 
