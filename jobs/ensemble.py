@@ -45,7 +45,7 @@ def main(args: argparse.Namespace) -> dict[str, object]:
         "temperature": manifest.temperature,
         "score": score,
         "nested": {name: nested[name][score] for name in ("exported", "ensemble", "single")},
-        "mean_single": nested["mean_single"],
+        "mean_single": choice["mean_single"],
         "ece_oof": _ece(nested["exported"]),
         "ece_holdout": _ece(metrics.get("holdout", {})),
         "ms": choice.get("ms"),

@@ -14,7 +14,7 @@ from sigflow.ensemble.methods import Method
 from sigflow.ensemble.nested import Nest
 from sigflow.ensemble.pool import Pool
 from sigflow.ensemble.temperature import fit_temperature
-from sigflow.ensemble.votes import Votes, mixed
+from sigflow.ensemble.votes import Mix, Votes, mixed
 from sigflow.errors import UserError
 from sigflow.metrics import classification, transcription
 
@@ -52,53 +52,51 @@ def choose(pool: Pool, budget: Budget | None = None) -> Ensemble:
     together = {block: nest.best_method(candidates, frozenset({block})) for block in sorted(nest.blocks)}
     single, ensemble = _judged(nest, alone), _judged(nest, together)
     better = len(pool) > 1 and nest.score(together) >= nest.score(alone)
-    method = nest.best_method(candidates) if better else "single"
-    judged = ensemble if better else single
-    chosen = nest.mix(method)
-    final_RK = mixed(pool, chosen)
-    temperature = fit_temperature(final_RK, pool.classes) if judged.warm else 1.0
-    oof = pool.table(judged.probs)
-    score = pool.runs[0].recipe.score
-    each = [_pooled(nest, run) for run in range(len(pool))]
+    judged, method = (ensemble, nest.best_method(candidates)) if better else (single, "single")
+    chosen, score = nest.mix(method), pool.runs[0].recipe.score
+    temperature = fit_temperature(mixed(pool, chosen), pool.classes) if judged.warm else 1.0
     warnings = _warnings(pool, single.figures[score], ensemble.figures[score], better=better)
+    for line in warnings:
+        print(f"warning: {line}", file=sys.stderr)
+    methods = {name: _judged(nest, dict.fromkeys(nest.blocks, name)).figures for name in (*candidates, "gated")}
     choice = {
         "method": method,
         "score": score,
         "nested": {
-            "blocks": len(nest.blocks),
-            "blocked_by": pool.blocked_by,
-            "exported": judged.figures,
-            "ensemble": ensemble.figures,
-            "single": single.figures,
-            "mean_single": float(np.mean(each)),
-            "methods": {
-                name: _judged(nest, dict.fromkeys(nest.blocks, name)).figures for name in (*candidates, "gated")
-            },
+            "blocks": len(nest.blocks), "blocked_by": pool.blocked_by,
+            "exported": judged.figures, "ensemble": ensemble.figures, "single": single.figures, "methods": methods,
         },
         "gated": {"threshold": nest.mix("gated").gate, "exported": False},
-        "on_the_choosing_clips": abs(nest.votes.score(chosen, np.ones(len(pool.clips), bool)).figure),
-        "runs": [
-            {
-                "run": place.name,
-                score: value,
-                "weight": weight,
-                **({"ms_alone": budget.ms[number]} if budget.ms else {}),
-            }
-            for number, (place, value, weight) in enumerate(zip(pool.places, each, chosen.weights, strict=True))
-        ],
+        "on_the_choosing_clips": _on_all(nest, chosen),
         "budget": {"max_members": budget.max_members, "max_ms": budget.max_ms},
         "temperature": temperature,
         "warnings": warnings,
-    }
-    for line in warnings:
-        print(f"warning: {line}", file=sys.stderr)
+    } | _runs(nest, chosen, score)  # fmt: skip
+    oof = pool.table(judged.probs)
     members = tuple(
         Member(place, run, weight)
         for place, run, weight in zip(pool.places, pool.runs, chosen.weights, strict=True)
         if weight
     )
-    metrics = runs.oof_metrics(oof, pool.runs[0])
-    return Ensemble(members, oof, metrics, single.figures[score], temperature, choice)
+    return Ensemble(members, oof, runs.oof_metrics(oof, pool.runs[0]), single.figures[score], temperature, choice)
+
+
+def _runs(nest: Nest, chosen: Mix, score: str) -> dict[str, Any]:
+    """Of each run: its own score, its weight, its time where that is known; and the mean score."""
+    count, ms = len(nest.votes.pool), nest.budget.ms
+    each = [_on_all(nest, Mix(tuple(float(other == run) for other in range(count)))) for run in range(count)]
+    told: list[dict[str, Any]] = [
+        {"run": place.name, score: value, "weight": weight}
+        for place, value, weight in zip(nest.votes.pool.places, each, chosen.weights, strict=True)
+    ]
+    for run, taken in zip(told, ms, strict=False):  # without a limit no run is timed
+        run["ms_alone"] = taken
+    return {"runs": told, "mean_single": float(np.mean(each))}
+
+
+def _on_all(nest: Nest, mix: Mix) -> float:
+    """Macro-F1 or WER over all clips."""
+    return abs(nest.votes.score(mix, np.ones(len(nest.votes.pool.clips), bool)).figure)
 
 
 def _judged(nest: Nest, by_block: Mapping[int, Method]) -> _Judged:
@@ -113,12 +111,6 @@ def _judged(nest: Nest, by_block: Mapping[int, Method]) -> _Judged:
     figures = {name: (after if warm else before)[name] for name in ("macro_f1", "accuracy", "log_loss", "ece")}
     figures["before_temperature"] = {name: before[name] for name in ("log_loss", "ece")}
     return _Judged(warm_RK if warm else plain_RK, figures, warm)
-
-
-def _pooled(nest: Nest, run: int) -> float:
-    """The run's own score over all clips."""
-    pool = nest.votes.pool
-    return float(runs.oof_metrics(pool.table(pool.probs[run]), pool.runs[0])[pool.runs[0].recipe.score])
 
 
 def _warnings(pool: Pool, single: float, ensemble: float, *, better: bool) -> list[str]:

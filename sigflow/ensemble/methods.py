@@ -17,7 +17,7 @@ from sigflow.models.portfolio import mixture_weights
 Method: TypeAlias = Literal["single", "average", "weighted", "greedy", "gated"]
 METHODS: tuple[Method, ...] = get_args(Method)
 MOST_PICKS = 20
-LEAST_WEIGHT = 0.02  # a member with less costs its full time and changes nothing
+LEAST_WEIGHT = 0.05  # of the heaviest member's: one with less costs its full time and changes nothing
 GATES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 
 
@@ -34,11 +34,9 @@ def mix(method: Method, votes: Votes, rows_N: np.ndarray, budget: Budget) -> Mix
     match method:
         case "single":
             return _alike(votes, ranked[:1])
-        case "average":
-            return _alike(votes, budget.fitting(ranked))
         case "weighted" if not votes.pool.sentences:
             return _weighted(votes, rows_N, budget, ranked)
-        case "weighted":
+        case "average" | "weighted":
             return _alike(votes, budget.fitting(ranked))
         case "greedy":
             return _greedy(votes, rows_N, budget, ranked)
@@ -73,7 +71,8 @@ def _weighted(votes: Votes, rows_N: np.ndarray, budget: Budget, ranked: Sequence
     kept = list(range(len(ranked)))
     while True:
         weights_M = mixture_weights(torch.from_numpy(right_MN[kept])).numpy()
-        heaviest = [kept[i] for i in np.argsort(-weights_M, kind="stable") if weights_M[i] >= LEAST_WEIGHT]
+        least = LEAST_WEIGHT * weights_M.max()
+        heaviest = [kept[i] for i in np.argsort(-weights_M, kind="stable") if weights_M[i] >= least]
         staying = {ranked.index(run) for run in budget.fitting(ranked[i] for i in heaviest)}
         if len(staying) == len(kept):
             break

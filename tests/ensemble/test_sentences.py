@@ -60,7 +60,7 @@ def test_runs_are_chosen_by_word_error_rate_and_keep_their_probabilities(pool: P
     assert len(ensemble.members) == 3
     assert ensemble.metrics["wer"] == nested["exported"]["wer"] < nested["single"]["wer"] - 0.03
     assert nested["single"]["wer"] == ensemble.best_single
-    assert nested["mean_single"] > 0.3
+    assert ensemble.choice["mean_single"] > 0.2
     assert set(nested["methods"]) == {"average", "greedy", "gated"}  # frames have no right class to weigh runs by
     assert ensemble.temperature == 1.0
     lengths = [len(row) // len(LABELS) for row in ensemble.oof["probs"].to_pylist()]
