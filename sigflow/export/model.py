@@ -56,5 +56,4 @@ def ensemble_model(ensemble: Ensemble) -> EnsembleModel:
             model.load_state_dict(runs.read_fold_weights(member.place, fold))
             group.append(model.eval())
         groups.append(group)
-    temperature = float(getattr(ensemble, "temperature", 1.0))
-    return EnsembleModel(groups, [member.weight for member in ensemble.members], temperature).eval()
+    return EnsembleModel(groups, [member.weight for member in ensemble.members], ensemble.temperature).eval()

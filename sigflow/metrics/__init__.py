@@ -1,6 +1,6 @@
 """How good predictions are, from probabilities and the truth alone (numpy; `ranking` takes scikit-learn)."""
 
-from sigflow.metrics.calibration import calibration_error, reliability
+from sigflow.metrics.calibration import calibration_error, reliability, tempered
 from sigflow.metrics.classes import classification, confusion, f1_per_class, macro_f1, worst_subject
 from sigflow.metrics.intervals import class_intervals, f1_difference, wer_interval
 from sigflow.metrics.selective import risk_coverage
@@ -26,6 +26,7 @@ __all__ = [
     "macro_f1",
     "reliability",
     "risk_coverage",
+    "tempered",
     "transcribed",
     "transcription",
     "wer_interval",

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 BINS = 15
+SMALLEST = 1e-12  # a probability whose logarithm is taken is at least this
 
 
 def reliability(probs_NK: np.ndarray, true_N: np.ndarray, bins: int = BINS) -> list[dict[str, Any]]:
@@ -34,3 +35,14 @@ def calibration_error(probs_NK: np.ndarray, true_N: np.ndarray) -> float:
     """Expected calibration error (Guo et al. 2017): mean gap of confidence and accuracy, by clips in each bin."""
     bins = reliability(probs_NK, true_N)
     return float(sum(b["clips"] * abs(b["confidence"] - b["accuracy"]) for b in bins) / len(true_N))
+
+
+def tempered(probs_NK: np.ndarray, temperature: float) -> np.ndarray:
+    """Probabilities whose logarithms are divided by `temperature`: above 1 less sure, below 1 surer.
+
+    `tempered(tempered(probs, t), 1 / t)` are the probabilities again, but for those below 1e-12.
+    Source: Guo et al. 2017.
+    """
+    logs_NK = np.log(probs_NK.astype(np.float64).clip(SMALLEST)) / temperature
+    powers_NK: np.ndarray = np.exp(logs_NK - logs_NK.max(-1, keepdims=True))
+    return powers_NK / powers_NK.sum(-1, keepdims=True)

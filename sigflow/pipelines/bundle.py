@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,15 +24,16 @@ from sigflow.bundle import (
     write_bundle,
 )
 from sigflow.decoding import BLANK
-from sigflow.ensemble import Ensemble, average
+from sigflow.ensemble import Budget, Ensemble, choose, read_pool
 from sigflow.environment import environment
 from sigflow.errors import UserError
 from sigflow.export import Exported, export
 from sigflow.export.gate import LIMITS, Limits
 from sigflow.export.tail import LOG_PROBS
-from sigflow.metrics import classification, transcription
+from sigflow.metrics import classification, tempered, transcription
 from sigflow.pipelines.material import Material, clip_inputs, read_material
 from sigflow.pipelines.precisions import all_probs, measured_precisions
+from sigflow.pipelines.speed import each_alone, milliseconds, sample_clips
 from sigflow.predictor import Predictor
 from sigflow.report.bundle_card import bundle_card
 from sigflow.storage import Location
@@ -45,13 +48,29 @@ def build_bundle(
     name: str | None = None,
     precisions: Sequence[PrecisionName] = PRECISIONS,
     limits: Limits = LIMITS,
+    max_members: int | None = None,
+    max_ms: float | None = None,
 ) -> Manifest:
-    """Average the runs, export them, measure the graphs on their holdout, write the bundle.
+    """Choose among the runs, export the choice, measure the graphs on its holdout, write the bundle.
+
+    `max_ms`: milliseconds a clip, of fp32 in one thread of this machine; each run is exported alone to know its share.
 
     Raises:
-        UserError: the runs do not fit together, or the fp32 graph fails a check. Nothing is written then.
+        UserError: the runs do not fit together or into the budget, or the fp32 graph fails a check. Nothing is written
+            then.
     """
-    return bundle_ensemble(average(places), out, name=name, precisions=precisions, limits=limits)
+    pool = read_pool(places)
+    if max_ms is None:
+        ensemble = choose(pool, Budget(max_members))
+        return bundle_ensemble(ensemble, out, name=name, precisions=precisions, limits=limits)
+    clips = sample_clips(pool)
+    ensemble = choose(pool, Budget(max_members, max_ms, each_alone(pool, clips)))
+    exported = export(ensemble)
+    taken = milliseconds(exported.graph, clips)
+    if taken > max_ms:
+        print(f"warning: the graph takes {taken:.3g} ms a clip, more than --max-ms {max_ms:g}", file=sys.stderr)
+    ensemble = replace(ensemble, choice=ensemble.choice | {"ms": taken})
+    return bundle_exported(ensemble, exported, out, name=name, precisions=precisions, limits=limits)
 
 
 def bundle_ensemble(
@@ -84,7 +103,7 @@ def bundle_exported(
         bundle = Bundle(manifest, exported.graph)
         if ensemble.members[0].run.holdout:
             measured = _measured(ensemble, material, Predictor(bundle))
-            metrics = manifest.metrics | {"measured_on": "holdout subjects", "holdout": _shown(measured)}
+            metrics = manifest.metrics | {"measured_on": "holdout subjects", "holdout": measured}
             manifest = manifest.model_copy(update={"metrics": metrics})
         found, more = measured_precisions(bundle, material, lowered, limits)
         graphs |= more
@@ -148,6 +167,7 @@ def _described(ensemble: Ensemble, exported: Exported, name: str | None) -> Mani
         },
         metrics={
             "oof": _shown(ensemble.metrics) | {"best_single": ensemble.best_single},
+            "choice": ensemble.choice,
             "subject_independent": run.subject_independent,
             "measured_on": "estimated from OOF",
         },
@@ -180,8 +200,18 @@ def _measured(ensemble: Ensemble, material: Material, predictor: Predictor) -> d
     subjects = material.clips.column("subject")
     people = [subjects[row] for row in rows]
     if ensemble.members[0].run.recipe.sentences:
-        return transcription(probs, true, ensemble.labels, people)
-    return classification(np.array(probs), np.array(true)[:, 0], ensemble.labels, people)
+        return _shown(transcription(probs, true, ensemble.labels, people))
+    probs_NK, true_N = np.array(probs), np.array(true)[:, 0]
+    found = _shown(classification(probs_NK, true_N, ensemble.labels, people))
+    if ensemble.temperature == 1.0:
+        return found
+    plain = classification(tempered(probs_NK, 1 / ensemble.temperature), true_N, ensemble.labels, people)
+    if plain["ece"] < found["ece"]:
+        print(
+            f"warning: of the holdout subjects the temperature raises ECE, {plain['ece']:.4f} to {found['ece']:.4f}",
+            file=sys.stderr,
+        )
+    return found | {"before_temperature": {name: plain[name] for name in ("log_loss", "ece")}}
 
 
 def _shown(metrics: dict[str, Any]) -> dict[str, Any]:

@@ -37,6 +37,7 @@ def bundle_card(manifest: Manifest, sizes: Mapping[str, int]) -> str:
         "Not for decisions about people's safety, health or rights without a measurement of its own on the people "
         "and cameras in question. To be completed by its owner: users, and uses to refuse.",
         "Metrics": f"{source}{independent}\n\n{table(_figures(measured))}",
+        "Choice of members": _choice(metrics.get("choice")),
         "Precisions": f"{_gate(manifest)}\n\n{table(_precisions(manifest, sizes))}",
         "Quantitative analyses": "By subject:\n\n"
         f"{table(_people(measured['per_subject'], 'wer' if sentences else 'accuracy'))}\n\n"
@@ -59,6 +60,24 @@ def _decoding(manifest: Manifest) -> str:
     return (
         f"The answer of a frame is its likeliest class; repeats are one, and blanks (class {how.blank}) are dropped. "
         f"{how.log_output} are for beam searches."
+    )
+
+
+def _choice(choice: Mapping[str, Any] | None) -> str:
+    if not choice:
+        return "All runs vote alike; nothing was chosen."
+    score, nested = choice["score"], choice["nested"]
+    judged = {"this bundle": nested["exported"], "the best ensemble": nested["ensemble"]}
+    judged |= {"the best run alone": nested["single"]}
+    judged |= {f"method {name}{' (judged only)' * (name == 'gated')}": it for name, it in nested["methods"].items()}
+    figures = (score, "accuracy", *(() if score == "wer" else ("log_loss", "ece")))
+    rows: list[Sequence[str]] = [(name, *(number(found[key]) for key in figures)) for name, found in judged.items()]
+    runs: list[Sequence[str]] = [(run["run"], number(run[score]), f"{run['weight']:.3f}") for run in choice["runs"]]
+    said = " ".join(f"{warning}." for warning in choice["warnings"])
+    return (
+        f"Method: {choice['method']}. These figures are of clips that had no say in the choice, in {nested['blocks']} "
+        f"blocks by {nested['blocked_by']}. {escape(said)}\n\n{table((('', *figures), rows))}\n\n"
+        f"Each run alone:\n\n{table((('run', score, 'weight'), runs))}"
     )
 
 

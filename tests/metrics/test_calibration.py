@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sigflow.metrics import calibration_error, reliability
+from sigflow.metrics import calibration_error, reliability, tempered
 
 
 def two_classes(confidence: list[float]) -> np.ndarray:
@@ -30,3 +30,14 @@ def test_a_bin_holds_its_upper_edge_and_certainty_has_a_bin() -> None:
     assert [(b["to"], b["clips"]) for b in bins] == [(1.0, 2)]
     edges = reliability(two_classes([9 / 15]), np.array([0]))
     assert edges[0]["to"] == pytest.approx(9 / 15)
+
+
+def test_a_temperature_changes_how_sure_an_answer_is_not_the_answer_and_can_be_taken_back() -> None:
+    probs = np.random.default_rng(0).dirichlet(np.ones(5), 100)
+    warm, cold = tempered(probs, 3.0), tempered(probs, 0.3)
+    assert (warm.argmax(1) == probs.argmax(1)).all()
+    assert (warm.max(1) < probs.max(1)).all()
+    assert (cold.max(1) > probs.max(1)).all()
+    assert np.allclose(warm.sum(1), 1)
+    assert np.allclose(tempered(warm, 1 / 3.0), probs)
+    assert np.isfinite(tempered(np.eye(3), 0.01)).all()

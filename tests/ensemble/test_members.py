@@ -90,6 +90,21 @@ def test_runs_of_other_clips_that_happen_to_fall_into_the_same_rows_do_not_vote_
         average([trained_run, other_run])
 
 
+def test_runs_of_clips_that_were_labelled_anew_do_not_vote_together(trained_run: Location, other_run: Location) -> None:
+    oof = runs.read_oof(other_run)
+    labels = oof["label"].to_pylist()
+    labels[0] = next(label for label in labels if label != labels[0])
+    (other_run / "oof.parquet").write_parquet(oof.set_column(2, "label", pa.array(labels)))
+    with pytest.raises(UserError, match="was not trained on the clips and folds of"):
+        average([trained_run, other_run])
+
+
+def test_a_run_given_twice_gets_no_second_vote(trained_run: Location, tmp_path: Path) -> None:
+    shutil.copytree(trained_run.uri, tmp_path / "copy")
+    with pytest.raises(UserError, match=r"first and .*copy are the same run, with the same answers; give it once"):
+        average([trained_run, locate(tmp_path / "copy")])
+
+
 def test_an_unfinished_run_does_not_vote(trained_run: Location, other_run: Location) -> None:
     (Path(other_run.uri) / "metrics.json").unlink()
     with pytest.raises(UserError, match="second is not finished"):

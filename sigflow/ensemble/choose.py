@@ -1,0 +1,127 @@
+"""The decision: which runs vote, with what shares, how sure they may be; and what that is worth."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sigflow import runs
+from sigflow.ensemble.budget import Budget
+from sigflow.ensemble.members import Ensemble, Member
+from sigflow.ensemble.methods import Method
+from sigflow.ensemble.nested import Nest
+from sigflow.ensemble.pool import Pool
+from sigflow.ensemble.temperature import fit_temperature
+from sigflow.ensemble.votes import Mix, Votes, mixed
+from sigflow.errors import UserError
+from sigflow.metrics import classification, transcription
+
+EXPORTED: tuple[Method, ...] = ("average", "weighted", "greedy")  # a gated vote is judged, but graphs have none
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """Nested predictions (R, K) with their figures; `warm`: a temperature makes the right classes likelier."""
+
+    probs: np.ndarray
+    figures: dict[str, Any]
+    warm: bool
+
+
+def choose(pool: Pool, budget: Budget | None = None) -> Ensemble:
+    """The method that does best on clips which had no say in it; the best run alone where no ensemble does better.
+
+    `Ensemble.oof` and `metrics` are of the nested predictions, not of those that the choice was made on; `choice` has
+    the figures of every method. Warnings are told on stderr too.
+
+    Raises:
+        UserError: no run is within the budget.
+    """
+    budget = budget or Budget()
+    if not any(budget.allows([run]) for run in range(len(pool))):
+        fastest = min(range(len(pool)), key=lambda run: budget.ms[run])
+        raise UserError(
+            f"even {pool.places[fastest]} alone takes {budget.ms[fastest]:.3g} ms a clip, and --max-ms is "
+            f"{budget.max_ms:g}; raise it, or train a smaller recipe"
+        )
+    nest = Nest(Votes(pool), budget)
+    candidates = [method for method in EXPORTED if method != "weighted" or not pool.sentences]
+    alone: Mapping[int, Method] = dict.fromkeys(nest.blocks, "single")
+    together = {block: nest.best_method(candidates, frozenset({block})) for block in sorted(nest.blocks)}
+    single, ensemble = _judged(nest, alone), _judged(nest, together)
+    better = len(pool) > 1 and nest.score(together) >= nest.score(alone)
+    judged, method = (ensemble, nest.best_method(candidates)) if better else (single, "single")
+    chosen, score = nest.mix(method), pool.runs[0].recipe.score
+    temperature = fit_temperature(mixed(pool, chosen), pool.classes) if judged.warm else 1.0
+    warnings = _warnings(pool, single.figures[score], ensemble.figures[score], better=better)
+    for line in warnings:
+        print(f"warning: {line}", file=sys.stderr)
+    methods = {name: _judged(nest, dict.fromkeys(nest.blocks, name)).figures for name in (*candidates, "gated")}
+    choice = {
+        "method": method,
+        "score": score,
+        "nested": {
+            "blocks": len(nest.blocks), "blocked_by": pool.blocked_by,
+            "exported": judged.figures, "ensemble": ensemble.figures, "single": single.figures, "methods": methods,
+        },
+        "gated": {"threshold": nest.mix("gated").gate, "exported": False},
+        "on_the_choosing_clips": _on_all(nest, chosen),
+        "budget": {"max_members": budget.max_members, "max_ms": budget.max_ms},
+        "temperature": temperature,
+        "warnings": warnings,
+    } | _runs(nest, chosen, score)  # fmt: skip
+    oof = pool.table(judged.probs)
+    members = tuple(
+        Member(place, run, weight)
+        for place, run, weight in zip(pool.places, pool.runs, chosen.weights, strict=True)
+        if weight
+    )
+    return Ensemble(members, oof, runs.oof_metrics(oof, pool.runs[0]), single.figures[score], temperature, choice)
+
+
+def _runs(nest: Nest, chosen: Mix, score: str) -> dict[str, Any]:
+    """Of each run: its own score, its weight, its time where that is known; and the mean score."""
+    count, ms = len(nest.votes.pool), nest.budget.ms
+    each = [_on_all(nest, Mix(tuple(float(other == run) for other in range(count)))) for run in range(count)]
+    told: list[dict[str, Any]] = [
+        {"run": place.name, score: value, "weight": weight}
+        for place, value, weight in zip(nest.votes.pool.places, each, chosen.weights, strict=True)
+    ]
+    for run, taken in zip(told, ms, strict=False):  # without a limit no run is timed
+        run["ms_alone"] = taken
+    return {"runs": told, "mean_single": float(np.mean(each))}
+
+
+def _on_all(nest: Nest, mix: Mix) -> float:
+    """Macro-F1 or WER over all clips."""
+    return abs(nest.votes.score(mix, np.ones(len(nest.votes.pool.clips), bool)).figure)
+
+
+def _judged(nest: Nest, by_block: Mapping[int, Method]) -> _Judged:
+    pool = nest.votes.pool
+    subjects = pool.clips["subject"].to_pylist()
+    plain_RK, warm_RK = nest.probs(by_block)
+    if pool.sentences:
+        found = transcription(np.split(plain_RK, pool.offsets[1:-1]), pool.true, pool.labels, subjects)
+        return _Judged(plain_RK, {name: found[name] for name in ("wer", "accuracy")}, warm=False)
+    before, after = (classification(probs, pool.classes, pool.labels, subjects) for probs in (plain_RK, warm_RK))
+    warm = after["log_loss"] < before["log_loss"]
+    figures = {name: (after if warm else before)[name] for name in ("macro_f1", "accuracy", "log_loss", "ece")}
+    figures["before_temperature"] = {name: before[name] for name in ("log_loss", "ece")}
+    return _Judged(warm_RK if warm else plain_RK, figures, warm)
+
+
+def _warnings(pool: Pool, single: float, ensemble: float, *, better: bool) -> list[str]:
+    found = []
+    if len(pool) > 1 and not better:
+        found.append(
+            f"voting does no better than the best run alone, on clips that had no say in the choice "
+            f"({pool.runs[0].recipe.score} {ensemble:.4f} against {single:.4f}); that run is exported alone"
+        )
+    if pool.blocked_by == "clip":
+        found.append(
+            "there is one fold, and of one subject: the choice is judged on clips of the people whom it was made on"
+        )
+    return found
