@@ -1,4 +1,22 @@
-"""How a fold is trained: how long, on what first, and what else the network is taught."""
+"""How a fold is trained: how long, on what first, and what else the network is taught.
+
+Measured with `python -m tests.bench.ways` on 33 signs (traduttore, MIT; unified_signs, 12 epochs with labels, 48 where
+there are few): macro-F1 of the test parts of two folds, whose few clips of a rare class are worth 0.1 of it.
+
+| | without | with |
+|---|---|---|
+| averaged weights (EMA 0.99) | 0.875, 0.986 | 0.873, 0.986 |
+| curriculum of 4, 16, all words | 0.875, 0.986 | 0.985, 0.924 |
+| masked pre-training, all labels | 0.875 | 0.982 |
+| masked pre-training, 3 labels a class, the other clips without | 0.526, 0.628 | 0.567, 0.692 |
+| the same, then the quantiser | 0.526, 0.628 | 0.783, 0.742 |
+| the same, 10 labels a class | 0.858 | 0.858 |
+| other labels, 3 clips each: fine-tuned from half of the labels | 0.713, 0.741 | 1.000, 0.739 |
+| 192 units: widened from 128 over 160 (128 alone: 0.986) | 0.976 | 0.988 |
+
+So the quantiser is worth much where labels are scarce and nothing where there are ten; a curriculum and averaged
+weights show no gain that is larger than what folds differ by.
+"""
 
 from typing import Literal
 
