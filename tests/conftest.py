@@ -27,6 +27,7 @@ from sigflow.storage import Location, locate
 from sigflow.training import fit
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks for groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Where several processes share the tests, a file stays whole, and all that need the one Ray cluster together."""
     for item in items:
