@@ -51,8 +51,9 @@ def choose(pool: Pool, budget: Budget | None = None) -> Ensemble:
     alone: Mapping[int, Method] = dict.fromkeys(nest.blocks, "single")
     together = {block: nest.best_method(candidates, frozenset({block})) for block in sorted(nest.blocks)}
     single, ensemble = _judged(nest, alone), _judged(nest, together)
-    better = len(pool) > 1 and nest.score(together) >= nest.score(alone)
-    judged, method = (ensemble, nest.best_method(candidates)) if better else (single, "single")
+    method = nest.best_method(candidates)
+    better = nest.mix(method) != nest.mix("single") and nest.score(together) >= nest.score(alone)
+    judged, method = (ensemble, method) if better else (single, "single")
     chosen, score = nest.mix(method), pool.runs[0].recipe.score
     temperature = fit_temperature(mixed(pool, chosen), pool.classes) if judged.warm else 1.0
     warnings = _warnings(pool, single.figures[score], ensemble.figures[score], better=better)

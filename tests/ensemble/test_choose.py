@@ -78,6 +78,14 @@ def test_a_run_that_needs_no_help_is_exported_alone_and_it_says_so(
     assert warning in capsys.readouterr().err
 
 
+def test_where_every_method_gives_all_votes_to_one_run_it_is_called_single(make_pool: MakePool) -> None:
+    good, bad = knowing(TRUE, CLASSES, 0.95, 1), knowing(TRUE, CLASSES, 0.02, 2, sure=0.9)
+    ensemble = choose(make_pool([bad, good], TRUE))
+    assert [member.weight for member in ensemble.members] == [1.0]
+    assert ensemble.choice["method"] == "single"
+    assert len(ensemble.choice["warnings"]) == 1
+
+
 def test_never_is_what_is_exported_worse_than_the_best_run_alone(make_pool: MakePool) -> None:
     for seed in range(6):
         rng = np.random.default_rng(seed)
