@@ -5,8 +5,8 @@ BENCH ?= extraction features training mesh tuning bundle
 # A CPU-only torch, a third of the size: make setup TORCH_INDEX=https://download.pytorch.org/whl/cpu
 TORCH_INDEX ?=
 BIN := .venv/bin
-# Two processes: one has the tests that wait for a Ray cluster, the other the rest.
-PYTEST := $(BIN)/pytest -n 2 --dist loadgroup
+# Two processes: one works while the other waits for its Ray cluster. Files stay whole.
+PYTEST := $(BIN)/pytest -n 2 --dist loadfile
 export RAY_USAGE_STATS_ENABLED ?= 0
 
 .PHONY: setup demo test test-all lint format bench serve clean

@@ -27,12 +27,6 @@ from sigflow.storage import Location, locate
 from sigflow.training import fit
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Where several processes share the tests, a file stays whole, and all that need the one Ray cluster together."""
-    together = item.path.parent if item.path.parent.name == "integration" else item.path
-    item.add_marker(pytest.mark.xdist_group(str(together.relative_to(item.config.rootpath))))
-
-
 def write_gesture_landmarks(
     place: Location,
     *,
