@@ -16,16 +16,16 @@ from sigflow.ensemble.pool import Pool
 from sigflow.ensemble.temperature import fit_temperature
 from sigflow.ensemble.votes import Mix, Votes, mixed
 from sigflow.errors import UserError
-from sigflow.metrics import classification, transcription
+from sigflow.metrics import classification
 
 EXPORTED: tuple[Method, ...] = ("average", "weighted", "greedy")  # a gated vote is judged, but graphs have none
 
 
 @dataclass(frozen=True)
 class _Judged:
-    """Nested predictions (R, K) with their figures; `warm`: a temperature makes the right classes likelier."""
+    """Nested figures of the methods `by_block`; `warm`: a temperature makes the right classes likelier."""
 
-    probs: np.ndarray
+    by_block: Mapping[int, Method]
     figures: dict[str, Any]
     warm: bool
 
@@ -73,7 +73,7 @@ def choose(pool: Pool, budget: Budget | None = None) -> Ensemble:
         "temperature": temperature,
         "warnings": warnings,
     } | told  # fmt: skip
-    oof = pool.table(judged.probs)
+    oof = pool.table((nest.calibrated if judged.warm else nest.probs)(judged.by_block))
     members = tuple(
         Member(place, run, weight)
         for place, run, weight in zip(pool.places, pool.runs, chosen.weights, strict=True)
@@ -103,16 +103,18 @@ def _on_all(nest: Nest, mix: Mix) -> float:
 
 def _judged(nest: Nest, by_block: Mapping[int, Method]) -> _Judged:
     pool = nest.votes.pool
-    subjects = pool.clips["subject"].to_pylist()
-    plain_RK, warm_RK = nest.probs(by_block)
     if pool.sentences:
-        found = transcription(np.split(plain_RK, pool.offsets[1:-1]), pool.true, pool.labels, subjects)
-        return _Judged(plain_RK, {name: found[name] for name in ("wer", "accuracy")}, warm=False)
-    before, after = (classification(probs, pool.classes, pool.labels, subjects) for probs in (plain_RK, warm_RK))
+        wrong = {"wer": -nest.score(by_block).figure, "accuracy": float((nest.answers(by_block).given_N == 0).mean())}
+        return _Judged(by_block, wrong, warm=False)
+    subjects = pool.clips["subject"].to_pylist()
+    before, after = (
+        classification(probs_NK, pool.classes, pool.labels, subjects)
+        for probs_NK in (nest.probs(by_block), nest.calibrated(by_block))
+    )
     warm = after["log_loss"] < before["log_loss"]
     figures = {name: (after if warm else before)[name] for name in ("macro_f1", "accuracy", "log_loss", "ece")}
     figures["before_temperature"] = {name: before[name] for name in ("log_loss", "ece")}
-    return _Judged(warm_RK if warm else plain_RK, figures, warm)
+    return _Judged(by_block, figures, warm)
 
 
 def _warnings(pool: Pool, scores: tuple[float, float, float], *, better: bool) -> list[str]:

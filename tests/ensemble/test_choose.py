@@ -50,7 +50,7 @@ def test_no_block_has_a_say_in_its_own_answers(make_pool: MakePool) -> None:
     assert first.best_method(EXPORTED, left_out) == second.best_method(EXPORTED, left_out)
     for method in EXPORTED:
         assert first.mix(method, left_out) == second.mix(method, left_out)
-        mine, theirs = (nest.probs(dict.fromkeys(nest.blocks, method))[1][:80] for nest in (first, second))
+        mine, theirs = (nest.calibrated(dict.fromkeys(nest.blocks, method))[:80] for nest in (first, second))
         assert np.array_equal(mine, theirs)
     assert first.mix("weighted") != second.mix("weighted")
 
