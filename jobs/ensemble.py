@@ -46,6 +46,7 @@ def main(args: argparse.Namespace) -> dict[str, object]:
         "score": score,
         "nested": {name: nested[name][score] for name in ("exported", "ensemble", "single")},
         "mean_single": choice["mean_single"],
+        "best_run": choice["best_run"],
         "ece_oof": _ece(nested["exported"]),
         "ece_holdout": _ece(metrics.get("holdout", {})),
         "ms": choice.get("ms"),

@@ -16,16 +16,16 @@ from sigflow.ensemble.pool import Pool
 from sigflow.ensemble.temperature import fit_temperature
 from sigflow.ensemble.votes import Mix, Votes, mixed
 from sigflow.errors import UserError
-from sigflow.metrics import classification, transcription
+from sigflow.metrics import classification
 
 EXPORTED: tuple[Method, ...] = ("average", "weighted", "greedy")  # a gated vote is judged, but graphs have none
 
 
 @dataclass(frozen=True)
 class _Judged:
-    """Nested predictions (R, K) with their figures; `warm`: a temperature makes the right classes likelier."""
+    """Nested figures of the methods `by_block`; `warm`: a temperature makes the right classes likelier."""
 
-    probs: np.ndarray
+    by_block: Mapping[int, Method]
     figures: dict[str, Any]
     warm: bool
 
@@ -51,12 +51,12 @@ def choose(pool: Pool, budget: Budget | None = None) -> Ensemble:
     alone: Mapping[int, Method] = dict.fromkeys(nest.blocks, "single")
     together = {block: nest.best_method(candidates, frozenset({block})) for block in sorted(nest.blocks)}
     single, ensemble = _judged(nest, alone), _judged(nest, together)
-    method = nest.best_method(candidates)
-    better = nest.mix(method) != nest.mix("single") and nest.score(together) >= nest.score(alone)
-    judged, method = (ensemble, method) if better else (single, "single")
+    better = len(pool) > 1 and nest.score(together) >= nest.score(alone)
+    judged, method = (ensemble, nest.best_method(candidates)) if better else (single, "single")
     chosen, score = nest.mix(method), pool.runs[0].recipe.score
     temperature = fit_temperature(mixed(pool, chosen), pool.classes) if judged.warm else 1.0
-    warnings = _warnings(pool, single.figures[score], ensemble.figures[score], better=better)
+    told = _runs(nest, chosen, score)
+    warnings = _warnings(pool, (ensemble.figures[score], single.figures[score], told["best_run"]), better=better)
     for line in warnings:
         print(f"warning: {line}", file=sys.stderr)
     methods = {name: _judged(nest, dict.fromkeys(nest.blocks, name)).figures for name in (*candidates, "gated")}
@@ -72,8 +72,8 @@ def choose(pool: Pool, budget: Budget | None = None) -> Ensemble:
         "budget": {"max_members": budget.max_members, "max_ms": budget.max_ms},
         "temperature": temperature,
         "warnings": warnings,
-    } | _runs(nest, chosen, score)  # fmt: skip
-    oof = pool.table(judged.probs)
+    } | told  # fmt: skip
+    oof = pool.table((nest.calibrated if judged.warm else nest.probs)(judged.by_block))
     members = tuple(
         Member(place, run, weight)
         for place, run, weight in zip(pool.places, pool.runs, chosen.weights, strict=True)
@@ -83,7 +83,7 @@ def choose(pool: Pool, budget: Budget | None = None) -> Ensemble:
 
 
 def _runs(nest: Nest, chosen: Mix, score: str) -> dict[str, Any]:
-    """Of each run: its own score, its weight, its time where that is known; and the mean score."""
+    """Of each run: its own score, its weight, its time where that is known; and the mean and the best score."""
     count, ms = len(nest.votes.pool), nest.budget.ms
     each = [_on_all(nest, Mix(tuple(float(other == run) for other in range(count)))) for run in range(count)]
     told: list[dict[str, Any]] = [
@@ -92,7 +92,8 @@ def _runs(nest: Nest, chosen: Mix, score: str) -> dict[str, Any]:
     ]
     for run, taken in zip(told, ms, strict=False):  # without a limit no run is timed
         run["ms_alone"] = taken
-    return {"runs": told, "mean_single": float(np.mean(each))}
+    best = min(each) if nest.votes.pool.sentences else max(each)
+    return {"runs": told, "mean_single": float(np.mean(each)), "best_run": best}
 
 
 def _on_all(nest: Nest, mix: Mix) -> float:
@@ -102,24 +103,33 @@ def _on_all(nest: Nest, mix: Mix) -> float:
 
 def _judged(nest: Nest, by_block: Mapping[int, Method]) -> _Judged:
     pool = nest.votes.pool
-    subjects = pool.clips["subject"].to_pylist()
-    plain_RK, warm_RK = nest.probs(by_block)
     if pool.sentences:
-        found = transcription(np.split(plain_RK, pool.offsets[1:-1]), pool.true, pool.labels, subjects)
-        return _Judged(plain_RK, {name: found[name] for name in ("wer", "accuracy")}, warm=False)
-    before, after = (classification(probs, pool.classes, pool.labels, subjects) for probs in (plain_RK, warm_RK))
+        wrong = {"wer": -nest.score(by_block).figure, "accuracy": float((nest.answers(by_block).given_N == 0).mean())}
+        return _Judged(by_block, wrong, warm=False)
+    subjects = pool.clips["subject"].to_pylist()
+    before, after = (
+        classification(probs_NK, pool.classes, pool.labels, subjects)
+        for probs_NK in (nest.probs(by_block), nest.calibrated(by_block))
+    )
     warm = after["log_loss"] < before["log_loss"]
     figures = {name: (after if warm else before)[name] for name in ("macro_f1", "accuracy", "log_loss", "ece")}
     figures["before_temperature"] = {name: before[name] for name in ("log_loss", "ece")}
-    return _Judged(warm_RK if warm else plain_RK, figures, warm)
+    return _Judged(by_block, figures, warm)
 
 
-def _warnings(pool: Pool, single: float, ensemble: float, *, better: bool) -> list[str]:
-    found = []
+def _warnings(pool: Pool, scores: tuple[float, float, float], *, better: bool) -> list[str]:
+    """`scores`: nested ones of the ensemble and of the best run, and the own one of the run that is best after all."""
+    found, name = [], pool.runs[0].recipe.score
+    ensemble, single, best_run = scores
     if len(pool) > 1 and not better:
         found.append(
             f"voting does no better than the best run alone, on clips that had no say in the choice "
-            f"({pool.runs[0].recipe.score} {ensemble:.4f} against {single:.4f}); that run is exported alone"
+            f"({name} {ensemble:.4f} against {single:.4f}); that run is exported alone"
+        )
+    elif len(pool) > 1 and (ensemble > best_run if pool.sentences else ensemble < best_run):
+        found.append(
+            f"voting does better than a best run chosen on other clips ({name} {ensemble:.4f} against {single:.4f}), "
+            f"but not than the one that is best with hindsight ({best_run:.4f})"
         )
     if pool.blocked_by == "clip":
         found.append(

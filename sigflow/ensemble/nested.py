@@ -53,24 +53,34 @@ class Nest:
         return max(candidates, key=lambda method: scores[method])
 
     def score(self, by_block: Mapping[int, Method], left_out: frozenset[int] = _NOTHING) -> Score:
-        """Of the clips of all blocks in `by_block`, each answered with its method's mix that was chosen without it."""
-        pool = self.votes.pool
-        given_N, loss_N = np.zeros(len(pool.clips), np.int64), np.zeros(len(pool.clips))
-        for block, method in by_block.items():
-            answers, rows_N = self.votes.answers(self.mix(method, left_out | {block})), pool.blocks == block
-            given_N[rows_N], loss_N[rows_N] = answers.given_N[rows_N], answers.loss_N[rows_N]
-        return self.votes.judge(Answers(given_N, loss_N), np.isin(pool.blocks, list(by_block)))
+        """Of the clips of all blocks in `by_block`, as `answers` has them."""
+        return self.votes.judge(self.answers(by_block, left_out), np.isin(self.votes.pool.blocks, list(by_block)))
 
-    def probs(self, by_block: Mapping[int, Method]) -> tuple[np.ndarray, np.ndarray]:
-        """(R, K) of all clips: as voted, and with the temperature of the other blocks (sentences have none)."""
+    def answers(self, by_block: Mapping[int, Method], left_out: frozenset[int] = _NOTHING) -> Answers:
+        """Each block's clips answered with its method's mix that was chosen without it, and without `left_out`."""
+        blocks = self.votes.pool.blocks
+        given_N, loss_N = np.zeros(len(blocks), np.int64), np.zeros(len(blocks))
+        for block, method in by_block.items():
+            answers, rows_N = self.votes.answers(self.mix(method, left_out | {block})), blocks == block
+            given_N[rows_N], loss_N[rows_N] = answers.given_N[rows_N], answers.loss_N[rows_N]
+        return Answers(given_N, loss_N)
+
+    def probs(self, by_block: Mapping[int, Method]) -> np.ndarray:
+        """(R, K) of all clips, each as voted by the mix that was chosen without its block."""
         pool = self.votes.pool
         block_R = np.repeat(pool.blocks, np.diff(pool.offsets))
-        plain_RK = np.zeros(pool.probs[0].shape)
-        warm_RK = np.zeros_like(plain_RK)
+        probs_RK = np.zeros_like(pool.probs[0])
         for block, method in by_block.items():
-            mixed_RK, here_R = mixed(pool, self.mix(method, frozenset({block}))), block_R == block
-            plain_RK[here_R] = warm_RK[here_R] = mixed_RK[here_R]
-            if not pool.sentences:
-                temperature = fit_temperature(mixed_RK[~here_R], pool.classes[~here_R])
-                warm_RK[here_R] = tempered(mixed_RK[here_R], temperature)
-        return plain_RK, warm_RK
+            here_R = block_R == block
+            probs_RK[here_R] = mixed(pool, self.mix(method, frozenset({block})))[here_R]
+        return probs_RK
+
+    def calibrated(self, by_block: Mapping[int, Method]) -> np.ndarray:
+        """`probs`, each with the temperature that fits the other blocks best; not of sentences."""
+        pool = self.votes.pool
+        probs_NK = np.zeros_like(pool.probs[0])
+        for block, method in by_block.items():
+            here_N = pool.blocks == block
+            mixed_NK = mixed(pool, self.mix(method, frozenset({block})))
+            probs_NK[here_N] = tempered(mixed_NK[here_N], fit_temperature(mixed_NK[~here_N], pool.classes[~here_N]))
+        return probs_NK

@@ -81,12 +81,12 @@ class Votes:
 def mixed(pool: Pool, mix: Mix) -> np.ndarray:
     """Probabilities (R, K) of the mix."""
     voting = [(probs_RK, weight) for probs_RK, weight in zip(pool.probs, mix.weights, strict=True) if weight]
-    plain_RK = np.zeros(pool.probs[0].shape)
+    plain_RK = np.zeros_like(pool.probs[0])
     for probs_RK, weight in voting:
         plain_RK += weight * probs_RK
     if not mix.gate:
         return plain_RK
-    sure_RK, total_R1 = np.zeros(plain_RK.shape), np.zeros((len(plain_RK), 1))
+    sure_RK, total_R1 = np.zeros_like(plain_RK), np.zeros_like(plain_RK[:, :1])
     for probs_RK, weight in voting:
         share_R1 = weight * (probs_RK.max(1, keepdims=True) >= mix.gate)
         sure_RK += share_R1 * probs_RK

@@ -66,7 +66,7 @@ def build_bundle(
     clips = sample_clips(pool)
     ensemble = choose(pool, Budget(max_members, max_ms, each_alone(pool, clips)))
     exported = export(ensemble)
-    taken = milliseconds(exported.graph, clips)
+    (taken,) = milliseconds([exported.graph], clips)
     if taken > max_ms:
         print(f"warning: the graph takes {taken:.3g} ms a clip, more than --max-ms {max_ms:g}", file=sys.stderr)
     ensemble = replace(ensemble, choice=ensemble.choice | {"ms": taken})

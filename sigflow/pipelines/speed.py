@@ -1,4 +1,4 @@
-"""What a graph takes for a clip: fp32, one thread, one clip at a time, real clips, this machine."""
+"""What graphs take for a clip: fp32, one thread, one clip at a time, real clips, this machine."""
 
 import sys
 import time
@@ -11,26 +11,29 @@ from sigflow.data.clips import load_clips
 from sigflow.ensemble import Pool, average
 from sigflow.export import ensemble_model, run_graph, to_onnx
 from sigflow.features.inputs import Inputs
-from sigflow.storage import Location, locate
+from sigflow.storage import locate
 
-_CLIPS, _ROUNDS = 16, 3
+_CLIPS, _ROUNDS = 16, 10
 
 
-def milliseconds(graph: bytes, clips: Sequence[Inputs]) -> float:
-    """Median over clips of the fastest of three rounds, which whatever else the machine does disturbs least."""
+def milliseconds(graphs: Sequence[bytes], clips: Sequence[Inputs]) -> tuple[float, ...]:
+    """Of each graph: the median over clips of the fastest of ten rounds.
+
+    The fastest, in which the rest of the machine disturbed least; in turns, so that it disturbs all graphs alike.
+    """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-    names = {value.name for value in session.get_inputs()}
-    fed = [clip._replace(parts={part: it for part, it in clip.parts.items() if part in names}) for clip in clips]
-    run_graph(session, fed[0])  # the first one also sets up memory
-    seconds = np.zeros((_ROUNDS, len(fed)))
+    sessions = [onnxruntime.InferenceSession(it, options, providers=["CPUExecutionProvider"]) for it in graphs]
+    seconds = np.zeros((len(graphs), _ROUNDS, len(clips)))
     for turn in range(_ROUNDS):
-        for number, clip in enumerate(fed):
-            started = time.perf_counter()
-            run_graph(session, clip)
-            seconds[turn, number] = time.perf_counter() - started
-    return 1000 * float(np.median(seconds.min(0)))
+        for number, session in enumerate(sessions):
+            names = {value.name for value in session.get_inputs()}
+            for i, clip in enumerate(clips):
+                fed = clip._replace(parts={part: it for part, it in clip.parts.items() if part in names})
+                started = time.perf_counter()
+                run_graph(session, fed)
+                seconds[number, turn, i] = time.perf_counter() - started
+    return tuple((1000 * np.median(seconds.min(1), axis=1)).tolist())
 
 
 def sample_clips(pool: Pool) -> list[Inputs]:
@@ -47,10 +50,8 @@ def sample_clips(pool: Pool) -> list[Inputs]:
 
 def each_alone(pool: Pool, clips: Sequence[Inputs]) -> tuple[float, ...]:
     """Milliseconds a clip of each run's own graph, of all its fold models."""
-    return tuple(_alone(place, clips) for place in pool.places)
-
-
-def _alone(place: Location, clips: Sequence[Inputs]) -> float:
-    taken = milliseconds(to_onnx(ensemble_model(average([place]))), clips)
-    print(f"timing {place.name}: {taken:.3g} ms a clip", file=sys.stderr, flush=True)
-    return taken
+    graphs = []
+    for place in pool.places:
+        print(f"timing {place.name}", file=sys.stderr, flush=True)
+        graphs.append(to_onnx(ensemble_model(average([place]))))
+    return milliseconds(graphs, clips)

@@ -56,7 +56,7 @@ def pair(trained_run: Location, gesture_landmarks: Location, tmp_path: Path) -> 
 def test_the_answer_the_manifest_and_the_card_say_what_was_chosen(
     job: Job, pair: list[Location], tmp_path: Path
 ) -> None:
-    code, out, err = job("--runs", *pair, "--out", tmp_path / "bundle", "--precisions", "fp32")
+    code, out, err = job("--runs", *pair, "--out", tmp_path / "bundle", "--precisions", "fp32", "--max-ms", "1000")
     assert code == 0, err
     answer: dict[str, Any] = json.loads(out)
     bundle = read_bundle(locate(tmp_path / "bundle"))
@@ -70,6 +70,8 @@ def test_the_answer_the_manifest_and_the_card_say_what_was_chosen(
     held = bundle.manifest.metrics["holdout"]
     assert answer["ece_holdout"] == {"before": held["before_temperature"]["ece"], "after": held["ece"]}
     assert answer["ece_holdout"]["before"] != answer["ece_holdout"]["after"]
+    assert 0 < answer["ms"] < 1000
+    assert all(run["ms_alone"] > 0 for run in choice["runs"])
     assert max(answer["parity"].values()) < 1e-4
     card = (tmp_path / "bundle" / CARD).read_text()
     assert "## Choice of members" in card
@@ -98,4 +100,4 @@ def test_a_graph_is_timed_on_clips_of_the_data(pair: list[Location], exported_ru
     clips = sample_clips(read_pool(pair))
     assert len(clips) == 16
     assert all(len(clip.lengths) == 1 and clip.lengths[0] >= 20 for clip in clips)
-    assert 0 < milliseconds(exported_run.graph, clips) < 1000
+    assert min(milliseconds([exported_run.graph] * 2, clips)) > 0
