@@ -23,16 +23,8 @@ def graph_file(precision: PrecisionName) -> str:
 GRAPH = graph_file("fp32")  # every bundle has it
 
 
-class GraphInput(Config):
-    """One input of the graph. `shape` uses "batch" and "frames" for the sizes that vary."""
-
-    name: str
-    dtype: str
-    shape: tuple[int | str, ...]
-
-
-class GraphOutput(Config):
-    """One output of the graph, sizes as of `GraphInput`."""
+class GraphTensor(Config):
+    """One input or output of the graph. `shape` uses "batch" and "frames" for the sizes that vary."""
 
     name: str
     dtype: str
@@ -51,7 +43,6 @@ class Decoding(Config):
     output: str = "probs"
     log_output: str | None = None
     blank: int | None = None
-    threshold: float = 0.0  # a less likely answer is none; 0: everything is answered
 
 
 class Attempt(Config):
@@ -79,8 +70,8 @@ class Manifest(Config):
     task: Literal["classification", "sentences"] = "classification"  # sentences: CTC over frames, label 0 is blank
     labels: tuple[str, ...]
     parts: tuple[str, ...]
-    inputs: tuple[GraphInput, ...]
-    outputs: tuple[GraphOutput, ...] = ()
+    inputs: tuple[GraphTensor, ...]
+    outputs: tuple[GraphTensor, ...] = ()
     decoding: Decoding = Decoding()
     temperature: float = 1.0  # in the graph already
     extractor: str  # fingerprint of the rows that it was trained on

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sigflow.bundle import GraphInput, GraphOutput
+from sigflow.bundle import GraphTensor
 from sigflow.ensemble import Ensemble
 from sigflow.errors import UserError
 from sigflow.export.check import TOLERANCE, check_graph, graph_inputs, graph_outputs, run_graph
@@ -31,8 +31,8 @@ class Exported:
 
     graph: bytes
     parts: tuple[str, ...]
-    inputs: tuple[GraphInput, ...]
-    outputs: tuple[GraphOutput, ...]
+    inputs: tuple[GraphTensor, ...]
+    outputs: tuple[GraphTensor, ...]
     temperature: float
     parity: dict[str, float]
 

@@ -9,7 +9,7 @@ import onnxruntime
 import torch
 from torch import Tensor
 
-from sigflow.bundle import GraphInput, GraphOutput
+from sigflow.bundle import GraphTensor
 from sigflow.errors import UserError
 from sigflow.export.model import EnsembleModel
 from sigflow.export.trials import padded, random_inputs
@@ -62,7 +62,7 @@ def run_graph(session: onnxruntime.InferenceSession, inputs: Inputs) -> np.ndarr
     return probs
 
 
-def graph_inputs(graph: bytes) -> tuple[GraphInput, ...]:
+def graph_inputs(graph: bytes) -> tuple[GraphTensor, ...]:
     """What goes in, as the graph itself says.
 
     Raises:
@@ -76,16 +76,16 @@ def graph_inputs(graph: bytes) -> tuple[GraphInput, ...]:
             raise UserError(
                 f"the exporter froze the sizes of '{value.name}' to {shape}; do not serve this graph, report it"
             )
-        found.append(GraphInput(name=value.name, dtype=dtype, shape=shape))
+        found.append(GraphTensor(name=value.name, dtype=dtype, shape=shape))
     return tuple(found)
 
 
-def graph_outputs(graph: bytes) -> tuple[GraphOutput, ...]:
+def graph_outputs(graph: bytes) -> tuple[GraphTensor, ...]:
     """What comes out, as the graph itself says."""
     found = []
     for value in onnx.load_from_string(graph).graph.output:
         dtype, shape = _type(value)
-        found.append(GraphOutput(name=value.name, dtype=dtype, shape=shape))
+        found.append(GraphTensor(name=value.name, dtype=dtype, shape=shape))
     return tuple(found)
 
 

@@ -31,14 +31,12 @@ from sigflow.export import Exported, export
 from sigflow.export.gate import LIMITS, Limits
 from sigflow.export.tail import LOG_PROBS
 from sigflow.metrics import classification, tempered, transcription
-from sigflow.pipelines.material import Material, clip_inputs, read_material
+from sigflow.pipelines.material import Material, read_material
 from sigflow.pipelines.precisions import all_probs, measured_precisions
 from sigflow.pipelines.speed import each_alone, milliseconds, sample_clips
 from sigflow.predictor import Predictor
 from sigflow.report.bundle_card import bundle_card
 from sigflow.storage import Location
-
-__all__ = ["build_bundle", "bundle_ensemble", "bundle_exported", "clip_inputs"]
 
 
 def build_bundle(
@@ -62,7 +60,7 @@ def build_bundle(
     pool = read_pool(places)
     if max_ms is None:
         ensemble = choose(pool, Budget(max_members))
-        return bundle_ensemble(ensemble, out, name=name, precisions=precisions, limits=limits)
+        return bundle_exported(ensemble, export(ensemble), out, name=name, precisions=precisions, limits=limits)
     clips = sample_clips(pool)
     ensemble = choose(pool, Budget(max_members, max_ms, each_alone(pool, clips)))
     exported = export(ensemble)
@@ -71,18 +69,6 @@ def build_bundle(
         print(f"warning: the graph takes {taken:.3g} ms a clip, more than --max-ms {max_ms:g}", file=sys.stderr)
     ensemble = replace(ensemble, choice=ensemble.choice | {"ms": taken})
     return bundle_exported(ensemble, exported, out, name=name, precisions=precisions, limits=limits)
-
-
-def bundle_ensemble(
-    ensemble: Ensemble,
-    out: Location,
-    *,
-    name: str | None = None,
-    precisions: Sequence[PrecisionName] = PRECISIONS,
-    limits: Limits = LIMITS,
-) -> Manifest:
-    """`build_bundle` of an ensemble whose members and weights are chosen. fp32 is always there."""
-    return bundle_exported(ensemble, export(ensemble), out, name=name, precisions=precisions, limits=limits)
 
 
 def bundle_exported(
@@ -94,7 +80,7 @@ def bundle_exported(
     precisions: Sequence[PrecisionName] = PRECISIONS,
     limits: Limits = LIMITS,
 ) -> Manifest:
-    """`bundle_ensemble` once its fp32 graph is made."""
+    """`build_bundle` of an ensemble that is chosen and exported. fp32 is always there."""
     manifest = _described(ensemble, exported, name)
     graphs = {GRAPH: exported.graph}
     lowered = [precision for precision in precisions if precision != "fp32"]

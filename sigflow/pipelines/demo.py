@@ -26,9 +26,10 @@ from sigflow.data.clips import load_clips
 from sigflow.errors import UserError
 from sigflow.landmarks.detector import DetectorOptions
 from sigflow.landmarks.synthetic import write_sample_set
-from sigflow.pipelines.bundle import build_bundle, clip_inputs
+from sigflow.pipelines.bundle import build_bundle
 from sigflow.pipelines.extract import extract
 from sigflow.pipelines.job import connect
+from sigflow.pipelines.material import clip_inputs
 from sigflow.pipelines.progress import Progress
 from sigflow.pipelines.train import train
 from sigflow.predictor import ClipInput

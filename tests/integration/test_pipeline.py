@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from sigflow.data.clips import load_clips
-from sigflow.pipelines.bundle import clip_inputs
 from sigflow.pipelines.demo import ask
+from sigflow.pipelines.material import clip_inputs
 from sigflow.storage import locate
 from tests.integration.conftest import ROOT, Cluster, answers, free_port, wait_for
 

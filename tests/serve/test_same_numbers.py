@@ -18,7 +18,7 @@ import torch
 
 from serve.api import make_api
 from serve.schemas import Instance, clip_input
-from sigflow.bundle import GRAPH, GraphInput, Manifest, read_bundle, write_bundle
+from sigflow.bundle import GRAPH, GraphTensor, Manifest, read_bundle, write_bundle
 from sigflow.data.clips import Clips, load_clips
 from sigflow.export import EnsembleModel, to_onnx
 from sigflow.features.body import BodyFeatures
@@ -196,7 +196,7 @@ def exported(model: EnsembleModel) -> tuple[Manifest, dict[str, bytes]]:
     sizes |= {part: ("batch", "frames", *shape) for part, shape in model.shapes.items()}
     manifest = Manifest(
         name="same", version="1", created="2025-01-01T00:00:00+00:00", labels=LABELS, parts=tuple(model.shapes),
-        inputs=tuple(GraphInput(name=name, dtype="", shape=shape) for name, shape in sizes.items()),
+        inputs=tuple(GraphTensor(name=name, dtype="", shape=shape) for name, shape in sizes.items()),
         extractor="", recipes=(), members=(), metrics={}, parity={},
     )  # fmt: skip
     return manifest, {GRAPH: graph}
