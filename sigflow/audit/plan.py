@@ -49,7 +49,7 @@ class Plan:
     sentences: Sequence[Sequence[str]]
     labels: Sequence[str]
     folds: Folds
-    unlabelled: Clips | None = None  # of no label or glosses and not of the holdout's subjects: for pre-training alone
+    unlabelled: Clips | None = None  # those without label or glosses: left out, or for pre-training alone
     left_out: int = 0  # clips of classes that the recipe leaves out
 
     def names(self, row: int) -> str:
@@ -60,9 +60,24 @@ class Plan:
     def fingerprint(self) -> str:
         """Of all that is learnt from: equal data, equal string."""
         learnt = self.clips.fingerprint
-        if self.unlabelled is None or not self.recipe.pretraining.epochs:
+        if self.pretrained_on is None:
             return learnt
-        return hashlib.sha256(f"{learnt} {self.unlabelled.fingerprint}".encode()).hexdigest()
+        return hashlib.sha256(f"{learnt} {self.pretrained_on.fingerprint}".encode()).hexdigest()
+
+    @property
+    def pretrained_on(self) -> Clips | None:
+        """The unlabelled clips that this recipe learns from."""
+        return self.free if self.recipe.pretraining.epochs else None
+
+    @cached_property
+    def free(self) -> Clips | None:
+        """Unlabelled clips that pre-training may take, of nobody in the holdout; folds leave out their own people."""
+        if self.unlabelled is None:
+            return None
+        subjects = self.clips.column("subject")
+        held = {subjects[row] for row in self.folds.holdout}
+        rows = [row for row, subject in enumerate(self.unlabelled.column("subject")) if subject not in held]
+        return self.unlabelled.select(rows) if rows else None
 
     @cached_property
     def inside(self) -> np.ndarray:
@@ -86,10 +101,9 @@ def make_plan(recipe: Recipe, clips: Clips, *, folds_spec: str = "5", holdout: S
         UserError: no labels at all, or folds that the clips cannot give.
     """
     there = [bool(names) for names in clips.table["glosses" if recipe.sentences else "label"].to_pylist()]
-    people = clips.column("subject")
-    others = [row for row, its in enumerate(there) if not its and people[row] not in holdout]
-    unlabelled = clips.select(others) if others else None
+    unlabelled = None
     if any(there) and not all(there):
+        unlabelled = clips.select([row for row, its in enumerate(there) if not its])
         clips = clips.select([row for row, its in enumerate(there) if its])
     sentences = words(clips, sentences=recipe.sentences)
     rows = chosen_rows(sentences, min_clips=recipe.classes.min_clips, top_n=recipe.classes.top_n)

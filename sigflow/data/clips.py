@@ -6,7 +6,7 @@ and worker processes on one machine can share the memory. Shape suffixes: S sum 
 
 import hashlib
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -92,6 +92,10 @@ class Clips:
             self.table.take(pa.array(rows, pa.int64())), lengths.cumsum(0), self.time_s_S[frame_S],
             self.aspect_N[torch.tensor(rows)], {part: points[frame_S] for part, points in self.parts.items()},
         )  # fmt: skip
+
+    def read_by(self, parts: Container[str]) -> "Clips":
+        """The same clips, of their parts these alone."""
+        return replace(self, parts={part: points for part, points in self.parts.items() if part in parts})
 
     def batch(self, index: Sequence[int] | Tensor) -> Inputs:
         """Clips `index` padded with NaN to the longest of them."""

@@ -15,6 +15,7 @@ from sigflow.data.groups import draw_parts
 from sigflow.errors import UserError
 
 HOLDOUT = "holdout"
+UNLABELLED = "unlabelled"  # may have been pre-trained on
 
 
 @dataclass(frozen=True)
@@ -42,14 +43,15 @@ class Folds:
         parts = [getattr(fold, role).tolist() for fold in self.folds for role in ("train", "stop", "test")]
         return hashlib.sha256(repr((parts, self.holdout.tolist())).encode()).hexdigest()
 
-    def table(self, clip_ids: Sequence[str]) -> pa.Table:
-        """Long form, one row per clip and fold: clip_id, fold (-1 for the holdout), role."""
+    def table(self, clip_ids: Sequence[str], unlabelled: Sequence[str | None] = ()) -> pa.Table:
+        """Long form, one row per clip and fold: clip_id, fold (-1 for the holdout), role. `unlabelled`: more clips."""
         rows = [
             (clip_ids[i], fold.number, role)
             for fold in self.folds
             for role in ("train", "stop", "test")
             for i in getattr(fold, role)
         ] + [(clip_ids[i], -1, HOLDOUT) for i in self.holdout]
+        rows += [(str(clip_id), fold.number, UNLABELLED) for fold in self.folds for clip_id in unlabelled]
         ids, numbers, roles = zip(*rows, strict=True)
         return pa.table({"clip_id": ids, "fold": pa.array(numbers, pa.int32()), "role": roles})
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from sigflow import runs
 from sigflow.data.clips import Clips
-from sigflow.data.folds import Folds
+from sigflow.data.folds import UNLABELLED, Folds
 from sigflow.errors import UserError
 from sigflow.storage import Location
 from sigflow.training import Start
@@ -23,7 +23,7 @@ def starts(clips: Clips, folds: Folds, init: Location) -> dict[int, int]:
     ids = np.array(clips.column("clip_id"))
     seen: dict[int, set[str]] = {number: set() for number in range(theirs.num_folds)}
     for row in (init / "folds.parquet").read_parquet().to_pylist():
-        if row["role"] in ("train", "stop"):
+        if row["role"] in ("train", "stop", UNLABELLED):
             seen[row["fold"]].add(row["clip_id"])
     found = {}
     for fold in folds.folds:

@@ -47,12 +47,8 @@ def clip_inputs(clips: Clips, rows: Sequence[int]) -> list[ClipInput]:
 
 
 def _as_read_by(recipe: Recipe, plan: Plan) -> Plan:
-    clips, unlabelled = (
-        each and replace(each, parts={part: points for part, points in each.parts.items() if part in recipe.parts})
-        for each in (plan.clips, plan.unlabelled)
-    )
-    assert clips is not None
-    return replace(plan, recipe=recipe, clips=clips, unlabelled=unlabelled)
+    unlabelled = plan.unlabelled and plan.unlabelled.read_by(recipe.parts)
+    return replace(plan, recipe=recipe, clips=plan.clips.read_by(recipe.parts), unlabelled=unlabelled)
 
 
 def read_material(ensemble: Ensemble) -> Material:

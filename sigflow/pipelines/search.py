@@ -46,10 +46,11 @@ _SETTINGS = {
 
 @dataclass(frozen=True)
 class Task:
-    """What all trials share. `clips`: where `Clips.arrays` are in the object store."""
+    """What all trials share. `clips`, `unlabelled`: where `Clips.arrays` are in the object store."""
 
     recipes: Mapping[str, Recipe]
     clips: Any
+    unlabelled: Any
     labels: Sequence[str]
     folds: Sequence[Fold]
     sign: int
@@ -62,8 +63,9 @@ def run_trials(desk: Desk, plans: Mapping[str, Plan], out: Location, concurrent:
     gpus = int(ray.cluster_resources().get("GPU", 0))
     number, share = shares(concurrent, cpus=cluster_cpus(), gpus=gpus)
     task = Task(
-        recipes=desk.recipes, clips=put_clips(plan.clips), labels=plan.labels, folds=plan.folds.folds,
-        sign=sign_of(desk.score), deadline=desk.deadline,
+        recipes=desk.recipes, clips=put_clips(plan.clips),
+        unlabelled=put_clips(plan.free) if plan.free else None,
+        labels=plan.labels, folds=plan.folds.folds, sign=sign_of(desk.score), deadline=desk.deadline,
     )  # fmt: skip
     with _quiet():
         ray.tune.Tuner(
@@ -116,6 +118,7 @@ def _trial(config: dict[str, Any], *, task: Task) -> None:
     clips = Clips.from_arrays(ray.get(task.clips))
     for standing in train_in_turn(
         task.recipes[config["recipe"]], config["overrides"], clips, task.labels, task.folds,
+        unlabelled=Clips.from_arrays(ray.get(task.unlabelled)) if task.unlabelled else None,
         device=device, deadline=task.deadline,
     ):  # fmt: skip
         ray.tune.report(_result(standing, task.sign))

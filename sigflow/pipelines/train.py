@@ -70,7 +70,12 @@ def train(
         begins = starts(plan.clips, plan.folds, init)
         begin_with(build(run.recipe, len(run.labels)), run.labels, start_of(init, begins[0]))  # or refuses
     ids = [str(clip_id) for clip_id in plan.clips.column("clip_id")]
-    run = runs.start_run(out, run, plan.folds.table(ids), resume=resume)
+    run = runs.start_run(
+        out,
+        run,
+        plan.folds.table(ids, plan.pretrained_on.column("clip_id") if plan.pretrained_on else ()),
+        resume=resume,
+    )
     todo = [fold for fold in plan.folds.folds if not runs.fold_is_done(out, fold.number, run.key)]
     if todo:
         connect()
@@ -142,8 +147,7 @@ def _train_folds(
     resources = ray.cluster_resources()
     mesh = plan_mesh(run.num_folds, len(todo), workers, cpus=cluster_cpus(), gpus=int(resources.get("GPU", 0)))
     arrays = put_clips(plan.clips)
-    others = plan.unlabelled if run.recipe.pretraining.epochs else None
-    unlabelled = put_clips(others) if others else None
+    unlabelled = put_clips(plan.pretrained_on) if plan.pretrained_on else None
     board = ray.remote(num_cpus=0)(Board).remote()
     per_worker = {"GPU": 1.0} if mesh.gpus else {"CPU": 1.0}
     with watch(board, out, run, todo):

@@ -83,7 +83,7 @@ def tune(
     first = plans[recipes[0].name]
     search = Search(
         recipes=tuple(recipes), spaces={r.name: dict(spaces[r.name]) for r in recipes},
-        data=data.uri, data_fingerprint=first.clips.fingerprint, folds_spec=folds_spec,
+        data=data.uri, data_fingerprint=first.fingerprint, folds_spec=folds_spec,
         folds_fingerprint=first.folds.fingerprint, holdout=tuple(holdout), method=method,
     )  # fmt: skip
     start_search(out, search, resume=resume)

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -40,12 +39,14 @@ def train_in_turn(
     labels: Sequence[str],
     folds: Sequence[Fold],
     *,
+    unlabelled: Clips | None = None,
     device: torch.device | None = None,
     deadline: float | None = None,
 ) -> Iterator[Standing]:
     """Where the trial stands after each fold; the last one says if it failed, or was `late`.
 
-    `clips`: may have more parts than are read. `deadline`: in seconds since 1970, looked at after each epoch.
+    `clips`, `unlabelled`: may have more parts than are read; the latter for pre-training alone.
+    `deadline`: in seconds since 1970, looked at after each epoch.
     """
     standing = Standing()
 
@@ -55,10 +56,11 @@ def train_in_turn(
 
     try:
         recipe = fitted(changed(recipe, overrides), clips)
-        clips = replace(clips, parts={part: clips.parts[part] for part in recipe.parts})
+        clips = clips.read_by(recipe.parts)
+        others = unlabelled.read_by(recipe.parts) if unlabelled and recipe.pretraining.epochs else None
         for fold in folds:
             on_time()
-            result = fit(recipe, clips, labels, fold, device=device, report=on_time)
+            result = fit(recipe, clips, labels, fold, unlabelled=others, device=device, report=on_time)
             said = tuple(f"fold {fold.number} {alarm.code}" for alarm in result.alarms)
             standing = Standing((*standing.scores, float(result.metrics[recipe.score])), standing.alarms + said)
             yield standing

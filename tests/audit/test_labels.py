@@ -7,6 +7,8 @@ import pytest
 
 from sigflow.audit import audit, make_plan
 from sigflow.data.clips import Clips
+from sigflow.data.folds import UNLABELLED
+from sigflow.models.bilstm import BilstmConfig
 from sigflow.recipes.catalogue import find_recipe
 from sigflow.recipes.recipe import Recipe, override
 from tests.audit.conftest import Find
@@ -25,6 +27,28 @@ def test_clips_without_a_label_are_named_and_left_out(good: Clips) -> None:
     assert finding.severity == "error"
     assert str(good.column("clip_id")[5]) in finding.evidence
     assert len(plan.clips) == len(good) - 1
+
+
+def test_unlabelled_clips_of_the_holdout_are_named_too_and_never_learnt_from(good: Clips) -> None:
+    subjects = good.column("subject")
+    away, home = subjects.index("ada"), subjects.index("bo")
+    labels = [None if row in (away, home) else name for row, name in enumerate(good.column("label"))]
+    plain = find_recipe("isolated_gestures")
+    recipe = override(
+        plain.model_copy(update={"model": BilstmConfig(per_frame=False)}), ["pretraining.masked_epochs=2"]
+    )
+    plan = make_plan(recipe, with_column(good, "label", labels), holdout=["ada"])
+    finding = next(finding for finding in audit(plan) if finding.code == "missing_labels")
+    for row in (away, home):
+        assert str(good.column("clip_id")[row]) in finding.evidence
+    assert plan.pretrained_on is not None
+    assert plan.pretrained_on.column("clip_id") == [good.column("clip_id")[home]]
+    ids = [str(name) for name in plan.clips.column("clip_id")]
+    roles = plan.folds.table(ids, plan.pretrained_on.column("clip_id")).to_pylist()
+    assert {row["fold"] for row in roles if row["role"] == UNLABELLED} == set(range(5))
+    without = make_plan(plain, with_column(good, "label", labels), holdout=["ada"])
+    assert without.pretrained_on is None
+    assert without.fingerprint != plan.fingerprint
 
 
 def test_a_train_part_with_one_label_is_an_error(good: Clips, find: Find) -> None:

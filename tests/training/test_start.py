@@ -89,8 +89,14 @@ def test_a_fold_never_begins_with_weights_that_saw_its_test_clips(
         starts(fewer, Folds((Fold(0, everything, everything, everything),), nothing, "3", True), place)
     with pytest.raises(UserError, match="or the holdout tests"):
         starts(fewer, Folds((Fold(0, everything, everything, nothing),), everything, "3", True), place)
+    ids = [str(name) for name in clips.column("clip_id")]
+    others = [f"other/{i}" for i in range(len(clips))]
+    (place / "folds.parquet").write_parquet(folds.table(others, ids[:1]))  # pre-trained on, without its label
+    with pytest.raises(UserError, match="or the holdout tests"):
+        starts(clips, folds, place)
+    (place / "folds.parquet").write_parquet(folds.table(ids))
     column = clips.table.schema.get_field_index("clip_id")
-    renamed = clips.table.set_column(column, "clip_id", [[f"other/{i}" for i in range(len(clips))]])
+    renamed = clips.table.set_column(column, "clip_id", [others])
     assert starts(replace(clips, table=renamed), folds, place) == {0: 0, 1: 1, 2: 2}
 
 
