@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -85,11 +86,14 @@ def test_sigkill_of_the_driver_loses_at_most_what_was_running(
     def ended() -> dict[str, str]:
         return {file.name: file.read_text() for file in sorted((out / "trials").glob("0*.json"))}
 
+    def enough(least: int) -> bool:
+        return len(ended()) >= least
+
     for least in (3, 8):
         driver = subprocess.Popen(
             command, env=cluster.environment, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        wait_for(lambda least=least: len(ended()) >= least, seconds=200)  # type: ignore[misc]
+        wait_for(partial(enough, least), seconds=200)
         driver.send_signal(signal.SIGKILL)
         driver.wait()
         before = ended()

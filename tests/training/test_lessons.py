@@ -11,9 +11,10 @@ from sigflow.recipes.catalogue import find_recipe
 from sigflow.recipes.recipe import override
 from sigflow.recipes.ways import Curriculum
 from sigflow.storage import Location
-from sigflow.training import Checkpoint, fit
+from sigflow.training import fit
 from sigflow.training.lessons import make_lessons, progress
 from sigflow.training.parts import Part
+from tests.training.killed import killed_and_resumed
 
 RECIPE = override(
     find_recipe("isolated_gestures"),
@@ -77,17 +78,7 @@ def test_a_curriculum_that_is_killed_goes_on(clips: Clips, labels: list[str], fo
     recipe = override(RECIPE, ["curriculum.epochs=3", "curriculum.accuracy=1.0"])
     whole = fit(recipe, clips, labels, fold)
     for moment in (2, 5):
-        checkpoint = Checkpoint(at, "run", every_s=0.0)
-        seen: list[Epoch] = []
-
-        def die(epoch: Epoch, seen: list[Epoch] = seen, moment: int = moment) -> None:
-            seen.append(epoch)
-            if len(seen) > moment:
-                raise InterruptedError
-
-        with pytest.raises(InterruptedError):
-            fit(recipe, clips, labels, fold, report=die, checkpoint=checkpoint)
-        resumed = fit(recipe, clips, labels, fold, checkpoint=checkpoint)
+        resumed = killed_and_resumed(recipe, clips, labels, fold, at, after=moment)
         assert resumed.history == whole.history
         assert resumed.metrics == whole.metrics
         at.delete()

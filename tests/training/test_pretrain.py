@@ -12,14 +12,14 @@ from sigflow.data.clips import Clips
 from sigflow.data.folds import Fold
 from sigflow.features.phonology import PhonologyFeatures
 from sigflow.models.bilstm import BilstmConfig
-from sigflow.monitors import Epoch
 from sigflow.recipes.catalogue import find_recipe
 from sigflow.recipes.recipe import override
 from sigflow.recipes.ways import Pretraining
 from sigflow.storage import Location
-from sigflow.training import Checkpoint, fit
+from sigflow.training import fit
 from sigflow.training.pretrain import masked_frames
 from sigflow.training.units import UNKNOWN, find_units
+from tests.training.killed import killed_and_resumed
 
 PLAIN = override(
     find_recipe("isolated_gestures").model_copy(
@@ -47,17 +47,7 @@ def test_a_killed_pretraining_goes_on_and_ends_with_the_same_numbers(
     whole = fit(recipe, posed, labels, fold)
     assert [epoch["quantiser"] for epoch in whole.pretraining] == [0, 0, 0, 1, 1]
     for moment in (2, 4, 6):
-        checkpoint = Checkpoint(at, "run", every_s=0.0)
-        seen: list[Epoch] = []
-
-        def die(epoch: Epoch, seen: list[Epoch] = seen, moment: int = moment) -> None:
-            seen.append(epoch)
-            if len(seen) > moment:
-                raise InterruptedError
-
-        with pytest.raises(InterruptedError):
-            fit(recipe, posed, labels, fold, report=die, checkpoint=checkpoint)
-        resumed = fit(recipe, posed, labels, fold, checkpoint=checkpoint)
+        resumed = killed_and_resumed(recipe, posed, labels, fold, at, after=moment)
         assert resumed.pretraining == whole.pretraining
         assert resumed.history == whole.history
         at.delete()
