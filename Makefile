@@ -6,7 +6,7 @@ BENCH ?= extraction features training mesh tuning bundle
 TORCH_INDEX ?=
 BIN := .venv/bin
 # Two processes: one works while the other waits for its Ray cluster. Files stay whole.
-PYTEST := $(BIN)/pytest -n 2 --dist loadfile
+PYTEST := $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 export RAY_USAGE_STATS_ENABLED ?= 0
 
 .PHONY: setup demo test test-all lint format bench serve clean

@@ -13,6 +13,7 @@ import ray
 from ray import serve
 
 from serve.app import deployment
+from serve.settings import Served, Settings
 from sigflow.bundle import PRECISIONS
 from sigflow.errors import UserError
 from sigflow.pipelines import job
@@ -35,7 +36,8 @@ def main(args: argparse.Namespace) -> dict[str, object]:
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
-    application = deployment([bundle.uri for bundle in args.bundle], args.precision)
+    settings = Settings(bundles=tuple(Served(bundle=it.uri, precision=args.precision) for it in args.bundle))
+    application = deployment(settings)
     _refuse_port_in_use(args.host, args.port)
     job.connect()
     _refuse_second_serve()

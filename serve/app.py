@@ -1,15 +1,18 @@
 """The Ray Serve application: one deployment that holds the bundles, so that a request makes no second hop."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from typing import Any
 
 from fastapi import FastAPI
+from pydantic import ValidationError
 from ray import serve
 from ray.serve import Application
 
 from serve.api import make_api
-from sigflow.bundle import PRECISIONS, PrecisionName, read_bundle
+from serve.settings import Settings
+from serve.shelf import Shelf
+from sigflow.bundle import PRECISIONS, read_bundle
 from sigflow.errors import UserError
-from sigflow.predictor import Predictor
 from sigflow.storage import locate
 
 
@@ -18,28 +21,46 @@ def build(args: dict[str, str]) -> Application:
     precision = args.get("precision", "fp32")
     if precision not in PRECISIONS:
         raise UserError(f"'{precision}' is not of {', '.join(PRECISIONS)}")
-    return deployment([place for place in args.get("bundles", "").split(",") if place], precision)
+    places = [place for place in args.get("bundles", "").split(",") if place]
+    return deployment(settings_of({"bundles": [{"bundle": locate(it).uri, "precision": precision} for it in places]}))
 
 
-def deployment(bundles: Sequence[str], precision: PrecisionName = "fp32") -> Application:
-    """The application with these bundles, verified here first so that bad ones never reach a replica."""
-    if not bundles:
+def settings_of(values: Mapping[str, Any]) -> Settings:
+    """Settings from JSON or YAML.
+
+    Raises:
+        UserError: an unknown key, or a value that is not allowed.
+    """
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UserError(f"settings: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+
+
+def deployment(settings: Settings) -> Application:
+    """The application with these settings; bundles are verified here first, so that bad ones never reach a replica."""
+    if not settings.bundles:
         raise UserError("no bundle to serve; give the --out of jobs/ensemble.py")
-    names = [read_bundle(locate(place), precision).manifest.name for place in bundles]
-    if len(set(names)) < len(names):
-        raise UserError(f"two bundles have the same name ({', '.join(sorted(names))}); export one with another --name")
-    replicas = serve.deployment(Recognisers, name="recognisers", ray_actor_options={"num_cpus": 0.5})
-    return replicas.bind([locate(place).uri for place in bundles], precision)
+    for served in settings.bundles:
+        read_bundle(locate(served.bundle), served.precision)
+    replicas = serve.deployment(
+        Recognisers, name="recognisers", ray_actor_options={"num_cpus": 0.5}, user_config=settings.model_dump()
+    )
+    return replicas.bind()
 
 
 @serve.ingress()
 class Recognisers:
     """A replica: loads the bundles, then answers."""
 
-    def __init__(self, bundles: Sequence[str], precision: PrecisionName = "fp32") -> None:
-        predictors = [Predictor(read_bundle(locate(place), precision)) for place in bundles]
-        self._predictors = {predictor.manifest.name: predictor for predictor in predictors}
+    def __init__(self) -> None:
+        self._shelf = Shelf()
+
+    async def reconfigure(self, user_config: dict[str, Any]) -> None:
+        """Serve what the settings say from now on; requests are answered meanwhile."""
+        await self._shelf.change(settings_of(user_config))
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         # Ray calls this in the replica; an application given to `ingress` is pickled, and loses its error handlers.
-        return make_api(self._predictors)
+        return make_api(self._shelf)

@@ -1,25 +1,27 @@
-"""What HTTP clients send and get.
+"""What HTTP clients send and get, as JSON.
 
 Landmarks come as nested lists: frames x points x (x, y, z), null for a frame in which the part was not detected, and
 for a point that the client's detector does not give (a face of 468 points has no irises).
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
-import numpy as np
-from pydantic import Field
+from pydantic import Field, ValidationError
 
+from serve.problems import BadInputError
 from sigflow.config import Config
-from sigflow.predictor import ClipInput
 
-MAX_FRAMES = 10_000
-MAX_CLIPS = 256
-MAX_PADDED_FRAMES = 50_000  # clips x frames of the longest: what a batch takes in memory
+_FRAME = [[0.5, 0.5, 0.0]] * 21
+EXAMPLE = {"landmarks": {"right_hand": [_FRAME, None, _FRAME]}, "fps": 30, "aspect": 1.33, "top_k": 3}
 
 
-class BadInputError(ValueError):
-    """The request cannot be understood; the message says what to change."""
+class Wanted(Config):
+    """What to answer with; in bodies that are no JSON these are query parameters."""
+
+    top_k: int = Field(default=5, ge=1, le=1000, description="so many labels, the most likely first")
+    threshold: float = Field(default=0.0, ge=0, le=1, description="a less likely label is answered as null")
+    votes: bool = Field(default=False, description="also what each member of the ensemble says")
 
 
 class Instance(Config):
@@ -33,15 +35,14 @@ class Instance(Config):
     aspect: float = Field(default=4 / 3, gt=0.05, lt=20, description="width / height of the video")
 
 
-class PredictRequest(Config):
+class PredictRequest(Wanted):
     """Either one clip's fields, or `instances`: several clips."""
 
     landmarks: dict[str, list[Any]] | None = None
     fps: float | None = Field(default=None, gt=0, le=1000)
     time_ms: list[float] | None = None
     aspect: float = Field(default=4 / 3, gt=0.05, lt=20)
-    instances: list[Instance] | None = Field(default=None, min_length=1, max_length=MAX_CLIPS)
-    top_k: int = Field(default=5, ge=1, le=1000)
+    instances: list[Instance] | None = Field(default=None, min_length=1)
 
     def clips(self) -> list[Instance]:
         """The clips that are asked about."""
@@ -50,19 +51,25 @@ class PredictRequest(Config):
         if self.instances is not None:
             if {"fps", "time_ms", "aspect"} & self.model_fields_set:
                 raise BadInputError("with 'instances', give fps, time_ms and aspect in each of them")
-            longest = max(max(map(len, clip.landmarks.values()), default=0) for clip in self.instances)
-            if longest * len(self.instances) > MAX_PADDED_FRAMES:
-                raise BadInputError(f"clips x frames of the longest is over {MAX_PADDED_FRAMES}; send several requests")
             return self.instances
         return [Instance(landmarks=self.landmarks or {}, fps=self.fps, time_ms=self.time_ms, aspect=self.aspect)]
+
+
+class Vote(Config):
+    """What one member of the ensemble says: its top k, before weights and temperature."""
+
+    run: str
+    weight: float
+    probabilities: dict[str, float]
 
 
 class Prediction(Config):
     """The answer for one clip. `found`: share of frames with any detection; at 0 the label is a guess."""
 
-    label: str  # of sentences: the glosses with spaces between
+    label: str | None  # of sentences: the glosses with spaces between; null: none is as likely as the threshold
     probabilities: dict[str, float]  # the top k, most likely first; of sentences empty
     glosses: list[str] | None = None  # of sentences alone
+    votes: list[Vote] | None = None  # on request
     found: float
 
 
@@ -74,58 +81,31 @@ class PredictResponse(Config):
     predictions: list[Prediction]
 
 
-class Problem(Config):
-    """RFC 9457 problem details."""
+class ModelSummary(Config):
+    """One bundle of the list."""
 
-    type: str = "about:blank"
-    title: str
-    status: int
-    detail: str
+    name: str
+    version: str
+    precision: str
+    share: float
+    shadow: bool
 
 
-def clip_input(instance: Instance, shapes: Mapping[str, tuple[int, ...]]) -> ClipInput:
-    """Arrays of one clip, checked.
+AnyConfig = TypeVar("AnyConfig", bound=Config)
+
+
+def query(values: Mapping[str, str], model: type[AnyConfig]) -> AnyConfig:
+    """Query parameters as `model`.
 
     Raises:
-        BadInputError: unknown or no parts, wrong shapes, numbers that are not finite, times that do not increase.
+        BadInputError: an unknown name, or a value out of its range.
     """
-    if unknown := set(instance.landmarks) - set(shapes):
-        raise BadInputError(f"unknown part {sorted(unknown)[0]!r}; this model reads {', '.join(shapes)}")
-    if not instance.landmarks:
-        raise BadInputError(f"'landmarks' is empty; give {' or '.join(shapes)}")
-    arrays = {part: _points(part, frames, shapes[part]) for part, frames in instance.landmarks.items()}
-    counts = {len(points) for points in arrays.values()}
-    if len(counts) != 1 or not 1 <= (count := counts.pop()) <= MAX_FRAMES:
-        raise BadInputError(f"every part needs the same number of frames, 1 to {MAX_FRAMES}")
-    if (instance.fps is None) == (instance.time_ms is None):
-        raise BadInputError("give either 'fps' or 'time_ms'")
-    time_s = np.arange(count) / instance.fps if instance.fps else np.array(instance.time_ms) / 1000
-    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused as such
-        time_s = (time_s - time_s[:1]).astype(np.float32)
-    if len(time_s) != count or not np.isfinite(time_s).all() or (np.diff(time_s) <= 0).any():
-        raise BadInputError(f"'time_ms' needs {count} finite numbers that increase, one per frame")
-    return ClipInput(arrays, time_s, instance.aspect)
-
-
-def _points(part: str, frames: list[Any], shape: tuple[int, ...]) -> np.ndarray:
-    points = np.full((len(frames), *shape), np.nan, np.float32)
-    for number, frame in enumerate(frames[: MAX_FRAMES + 1]):
-        if frame is None:
-            continue
-        absent: list[int] = []
-        if len(shape) == 2 and isinstance(frame, list) and None in frame:
-            absent = [row for row, point in enumerate(frame) if point is None]
-            frame = [(0.0,) * shape[1] if point is None else point for point in frame]
-        try:
-            with np.errstate(over="ignore"):
-                values = np.asarray(frame, np.float32)
-        except (TypeError, ValueError, OverflowError):
-            values = np.empty(0, np.float32)
-        if values.shape != shape:
-            wanted = f"{shape[0]} points of x, y, z" if len(shape) == 2 else f"{shape[0]} numbers"
-            raise BadInputError(f"{part}, frame {number}: expected {wanted}, or null")
-        if not np.isfinite(values).all():
-            raise BadInputError(f"{part}, frame {number}: not finite; send null for a frame without detection")
-        points[number] = values
-        points[number, absent] = np.nan
-    return points
+    if unknown := set(values) - set(model.model_fields):
+        raise BadInputError(
+            f"unknown query parameter {sorted(unknown)[0]!r}; there are {', '.join(model.model_fields)}"
+        )
+    try:
+        return model.model_validate(dict(values))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise BadInputError(f"query parameter {'.'.join(map(str, first['loc']))}: {first['msg']}") from error

@@ -5,6 +5,7 @@ Shape suffixes: B clips, T frames, P points, K classes.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import onnxruntime
@@ -32,6 +33,13 @@ class ClipInput:
         return float(np.any(seen, axis=0).mean()) if seen else 0.0
 
 
+class Answer(NamedTuple):
+    """Of one clip: probabilities (K,), of sentences its frames' (T, K); of several members each one's own (M, K)."""
+
+    probs: np.ndarray
+    votes: np.ndarray | None = None
+
+
 class Predictor:
     """Thread-safe; holds the loaded graph."""
 
@@ -42,6 +50,7 @@ class Predictor:
         self.manifest, self.precision = bundle.manifest, bundle.precision
         self._session = onnxruntime.InferenceSession(bundle.graph, options, providers=["CPUExecutionProvider"])
         self._names = {value.name for value in self._session.get_inputs()}
+        self._outputs = {value.name for value in self._session.get_outputs()}
         self.shapes = manifest_shapes(bundle.manifest)
 
     def predict(self, clips: Sequence[ClipInput]) -> list[np.ndarray]:
@@ -49,10 +58,15 @@ class Predictor:
 
         Padding never changes them; nor does company, but for int8 made by method `dynamic` (see the manifest).
         """
-        probs: np.ndarray = self._session.run(["probs"], self.feed(clips))[0]
-        if self.manifest.task == "classification":
-            return list(probs)
-        return [frames_TK[: len(clip.time_s)] for frames_TK, clip in zip(probs, clips, strict=True)]
+        return [answer.probs for answer in self.answers(clips)]
+
+    def answers(self, clips: Sequence[ClipInput], *, votes: bool = False) -> list[Answer]:
+        """`predict`, with the members' votes if they are asked for and the graph has them."""
+        asked = ["probs", "votes"] if votes and "votes" in self._outputs else ["probs"]
+        probs, *voted = self._session.run(asked, self.feed(clips))
+        if self.manifest.task == "sentences":
+            return [Answer(frames_TK[: len(clip.time_s)]) for frames_TK, clip in zip(probs, clips, strict=True)]
+        return [Answer(*each) for each in zip(probs, *voted, strict=True)]
 
     def feed(self, clips: Sequence[ClipInput]) -> dict[str, np.ndarray]:
         """The graph's inputs for these clips."""

@@ -1,5 +1,7 @@
 """What several tests share: landmarks of known gestures in Parquet, and sample videos."""
 
+import os
+import pickle
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -8,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from filelock import FileLock
 
 from sigflow import runs
 from sigflow.bundle import GRAPH, Manifest, write_bundle
@@ -25,6 +28,33 @@ from sigflow.runs import read_run
 from sigflow.schema import LANDMARKS_DIR, encode_frames, landmark_schema
 from sigflow.storage import Location, locate
 from sigflow.training import fit
+
+Once = Callable[[str, Callable[[Path], object]], Path]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that wait for clusters first: files are given out in this order, and the others fill what is left."""
+    items.sort(key=lambda item: "integration" not in item.path.parts)
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
+    """`make(folder)` by the first test process that needs the folder `name`, for all of them; gives the folder."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def make_once(name: str, make: Callable[[Path], object]) -> Path:
+        folder = shared / "once" / name
+        with FileLock(f"{folder}.lock"):
+            if not folder.exists():
+                draft = folder.with_suffix(".draft")
+                draft.mkdir(parents=True)
+                make(draft)
+                draft.rename(folder)
+        return folder
+
+    (shared / "once").mkdir(exist_ok=True)
+    return make_once
 
 
 def write_gesture_landmarks(
@@ -87,18 +117,20 @@ def write_gesture_landmarks(
 
 
 @pytest.fixture(scope="session")
-def gesture_landmarks(tmp_path_factory: pytest.TempPathFactory) -> Location:
+def gesture_landmarks(once: Once) -> Location:
     """5 subjects x 3 gestures x 4 takes: 60 clips."""
-    return write_gesture_landmarks(locate(tmp_path_factory.mktemp("gestures")))
+    return locate(once("gestures", lambda folder: write_gesture_landmarks(locate(folder))))
 
 
 @pytest.fixture(scope="session")
-def sample_videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def sample_videos(once: Once) -> Path:
     """4 subjects x 3 gestures x 2 takes as mp4, `<subject>/<gesture>/<take>.mp4`."""
-    folder = tmp_path_factory.mktemp("videos")
-    return write_sample_set(
-        folder, subjects=SUBJECTS[:4], gestures=("open_close", "swipe_in", "victory"), takes=2, processes=2
-    )
+
+    def make(folder: Path) -> None:
+        gestures = ("open_close", "swipe_in", "victory")
+        write_sample_set(folder, subjects=SUBJECTS[:4], gestures=gestures, takes=2, processes=2)
+
+    return once("videos", make)
 
 
 @pytest.fixture(scope="session")
@@ -143,16 +175,19 @@ def train_run(place: Location, data: Location, recipe: Recipe, *, spec: str = "3
 
 
 @pytest.fixture(scope="session")
-def trained_run(gesture_landmarks: Location, tmp_path_factory: pytest.TempPathFactory) -> Location:
+def trained_run(gesture_landmarks: Location, once: Once) -> Location:
     """A finished run of three folds, each trained for a few epochs."""
     recipe = override(find_recipe("isolated_gestures"), ["train.epochs=15"])
-    return train_run(locate(tmp_path_factory.mktemp("runs")) / "first", gesture_landmarks, recipe)
+    made = once("runs", lambda folder: train_run(locate(folder) / "first", gesture_landmarks, recipe))
+    return locate(made) / "first"
 
 
 @pytest.fixture(scope="session")
-def exported_run(trained_run: Location) -> Exported:
+def exported_run(trained_run: Location, once: Once) -> Exported:
     """The graph of `trained_run` with the checks' findings."""
-    return export(average([trained_run]))
+    made = once("export", lambda folder: (folder / "it").write_bytes(pickle.dumps(export(average([trained_run])))))
+    exported: Exported = pickle.loads((made / "it").read_bytes())
+    return exported
 
 
 @pytest.fixture(scope="session")
@@ -180,9 +215,12 @@ def exported_bundle(
 
 
 @pytest.fixture(scope="session")
-def full_bundle(trained_run: Location, exported_run: Exported, tmp_path_factory: pytest.TempPathFactory) -> Location:
+def full_bundle(trained_run: Location, exported_run: Exported, once: Once) -> Location:
     """The bundle of `trained_run` as jobs/ensemble.py writes it, with every precision tried."""
-    place = locate(tmp_path_factory.mktemp("bundles")) / "full"
-    # Whatever else the machine does: no test fails because a graph was slow.
-    bundle_exported(average([trained_run]), exported_run, place, name="gestures", limits=Limits(slowdown=1000))
-    return place
+
+    def make(folder: Path) -> None:
+        # Whatever else the machine does: no test fails because a graph was slow.
+        limits = Limits(slowdown=1000)
+        bundle_exported(average([trained_run]), exported_run, locate(folder), name="gestures", limits=limits)
+
+    return locate(once("full", make))

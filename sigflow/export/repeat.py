@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from sigflow.errors import UserError
 
+PROBS, VOTES = "probs", "votes"
 _WEIGHTS = "models."  # weights are called models.<member>.<their name in the fold model>
 
 
@@ -44,7 +45,9 @@ def free_weights(graph: onnx.GraphProto, traced: nn.Module) -> None:
 def repeat_folds(
     graph: onnx.GraphProto, groups: Sequence[Sequence[nn.Module]], weights: Sequence[float]
 ) -> onnx.GraphProto:
-    """`probs`: the mean over each member's fold models, weighted by `weights`.
+    """`probs`: the mean over each member's fold models, weighted by `weights`; `votes`: the means themselves.
+
+    Of sentences and of one member there are no votes.
 
     Args:
         graph: what `free_weights` made of the members' first fold models.
@@ -59,7 +62,7 @@ def repeat_folds(
     member = {value.name: int(value.name.removeprefix(_WEIGHTS).split(".")[0]) for value in freed}
     nodes, own = _split(graph, member, len(groups))
     used = {name for node in graph.node for name in node.input}
-    initializers, totals = list(graph.initializer), []
+    initializers, means, totals = list(graph.initializer), [], []
     for number, (group, weight) in enumerate(zip(groups, weights, strict=True)):
         if member.get(output_name(number)) != number:
             raise UserError(f"member {number + 1} hangs on no weights of its own; give the ensemble each model once")
@@ -71,13 +74,33 @@ def repeat_folds(
         mean, share, total = (f"{output_name(number)}/{kind}" for kind in ("mean", "share", "total"))
         initializers.append(numpy_helper.from_array(np.array(weight, np.float32), share))
         nodes += [helper.make_node("Mean", outputs, [mean]), helper.make_node("Mul", [mean, share], [total])]
+        means.append(mean)
         totals.append(total)
-    nodes.append(helper.make_node("Sum", totals, ["probs"]))
+    nodes.append(helper.make_node("Sum", totals, [PROBS]))
     inputs = [value for value in graph.input if value.name not in member]
     probs = onnx.ValueInfoProto()
     probs.CopyFrom(graph.output[0])
-    probs.name = "probs"
-    return helper.make_graph(nodes, graph.name, inputs, [probs], initializers)
+    probs.name = PROBS
+    given = [probs]
+    if len(means) > 1 and len(probs.type.tensor_type.shape.dim) == 2:
+        given.append(_votes(means, probs, nodes, initializers))
+    return helper.make_graph(nodes, graph.name, inputs, given, initializers)
+
+
+def _votes(
+    means: Sequence[str], probs: onnx.ValueInfoProto, nodes: list[onnx.NodeProto], initializers: list[onnx.TensorProto]
+) -> onnx.ValueInfoProto:
+    """Each member's own probabilities, (B, members, K), before weights and temperature."""
+    initializers.append(numpy_helper.from_array(np.array([1]), f"{VOTES}/axis"))
+    rows = [f"{mean}/row" for mean in means]
+    nodes += [
+        helper.make_node("Unsqueeze", [mean, f"{VOTES}/axis"], [row]) for mean, row in zip(means, rows, strict=True)
+    ]
+    nodes.append(helper.make_node("Concat", rows, [VOTES], axis=1))
+    batch, classes = probs.type.tensor_type.shape.dim
+    return helper.make_tensor_value_info(
+        VOTES, onnx.TensorProto.FLOAT, [batch.dim_param, len(means), classes.dim_value]
+    )
 
 
 def _split(

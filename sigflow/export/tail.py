@@ -8,8 +8,9 @@ import onnx
 from onnx import helper, numpy_helper
 
 from sigflow.export.model import SMALLEST
+from sigflow.export.repeat import PROBS
 
-PROBS, LOG_PROBS = "probs", "log_probs"
+LOG_PROBS = "log_probs"
 
 
 def finish(graph: onnx.GraphProto, temperature: float) -> None:

@@ -23,7 +23,8 @@ _OPSET = 20
 
 
 def to_onnx(model: EnsembleModel) -> bytes:
-    """One graph with dynamic batch and frames; of sentences it has a second output, `log_probs`.
+    """One graph with dynamic batch and frames. Beside `probs` it gives `votes` if it has several members, of sentences
+    `log_probs`.
 
     Raises:
         UserError: members or fold models are not such that nodes can be repeated for each fold.

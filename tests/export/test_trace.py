@@ -3,14 +3,18 @@
 from collections import Counter
 from typing import NamedTuple
 
+import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 from torch import nn
 
 from sigflow.errors import UserError
 from sigflow.export import EnsembleModel, check_graph, to_onnx
+from sigflow.export.trials import random_inputs
 from sigflow.features.frontend import Frontend
+from sigflow.features.inputs import input_names
 from sigflow.features.raw import RawFeatures
 from sigflow.features.resample import Resampling
 from sigflow.models.lstm import LstmConfig
@@ -42,6 +46,17 @@ def traced(mixed: EnsembleModel) -> Traced:
 def test_two_members_of_three_folds_give_torchs_numbers(traced: Traced, mixed: EnsembleModel) -> None:
     assert [len(group) for group in mixed.groups] == [3, 3]
     assert max(check_graph(traced.graph, mixed).values()) < 1e-5
+
+
+def test_votes_are_what_each_member_alone_says(traced: Traced, mixed: EnsembleModel) -> None:
+    session = onnxruntime.InferenceSession(traced.graph, providers=["CPUExecutionProvider"])
+    inputs = random_inputs(mixed.shapes, 3, 20, np.random.default_rng(0))
+    names = input_names(tuple(inputs.parts))
+    (votes_BMK,) = session.run(["votes"], {name: t.numpy() for name, t in zip(names, inputs.flat(), strict=True)})
+    for number, group in enumerate(mixed.groups):
+        with torch.no_grad():
+            alone_BK = EnsembleModel([group], [1.0]).eval()(*inputs.flat()).numpy()
+        assert np.abs(votes_BMK[:, number] - alone_BK).max() < 1e-5
 
 
 def test_each_member_is_traced_once_whatever_its_folds(traced: Traced) -> None:

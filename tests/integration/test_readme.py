@@ -8,9 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.integration.conftest import ROOT, Cluster, answers, free_port, wait_for
 
 
+@pytest.mark.slow
 def test_your_own_videos(cluster: Cluster, sample_videos: Path, tmp_path: Path) -> None:
     section = (ROOT / "README.md").read_text().split("## Your own videos")[1].split("\n## ")[0]
     port = str(free_port())

@@ -23,6 +23,7 @@ from sigflow.predictor import ClipInput, Predictor
 from sigflow.recipes.catalogue import find_recipe
 from sigflow.recipes.recipe import override
 from sigflow.storage import Location, locate
+from tests.serve.shelves import shelf_of
 from tests.serve.test_api import Client
 
 HANDS = ("left_hand", "right_hand")
@@ -81,10 +82,9 @@ def test_a_bundle_of_sentences_is_measured_and_answers_with_glosses(bundle: Loca
     assert manifest.task == "sentences"
     assert manifest.metrics["measured_on"] == "holdout subjects"
     assert manifest.metrics["holdout"]["wer"] == pytest.approx(manifest.metrics["oof"]["wer"], abs=0.5)
-    predictor = Predictor(read_bundle(bundle))
     clip = [[[0.4 + 0.01 * point, 0.5, 0.0] for point in range(21)]] * 12
     body = {"landmarks": {"right_hand": [*clip, None]}, "fps": 25}
-    answer = Client(make_api({"signs": predictor})).post("/v1/models/signs:predict", json=body)
+    answer = Client(make_api(shelf_of(read_bundle(bundle)))).post(f"/v1/models/{manifest.name}:predict", json=body)
     assert answer.status_code == 200
     (prediction,) = answer.json()["predictions"]
     assert set(prediction["glosses"]) <= set(manifest.labels[1:])

@@ -11,10 +11,11 @@ import pytest
 from fastapi import FastAPI
 
 from serve.api import make_api
-from sigflow.bundle import read_bundle
+from sigflow.bundle import Bundle, read_bundle
 from sigflow.data.clips import load_clips
 from sigflow.predictor import ClipInput, Predictor
 from sigflow.storage import Location
+from tests.serve.shelves import renamed, shelf_of
 
 PREDICT = "/v1/models/gestures:predict"
 FRAME = np.linspace(0.1, 0.9, 63).reshape(21, 3).tolist()
@@ -42,13 +43,18 @@ class Client:
 
 
 @pytest.fixture(scope="module")
-def predictor(exported_bundle: Location) -> Predictor:
-    return Predictor(read_bundle(exported_bundle))
+def bundle(exported_bundle: Location) -> Bundle:
+    return read_bundle(exported_bundle)
 
 
 @pytest.fixture(scope="module")
-def client(predictor: Predictor) -> Client:
-    return Client(make_api({"gestures": predictor}))
+def predictor(bundle: Bundle) -> Predictor:
+    return Predictor(bundle)
+
+
+@pytest.fixture(scope="module")
+def client(bundle: Bundle) -> Client:
+    return Client(make_api(shelf_of(bundle)))
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +112,8 @@ def test_a_load_balancer_can_ask_whether_it_lives_and_is_ready(client: Client) -
 
 
 def test_models_are_listed_with_their_version(client: Client) -> None:
-    assert client.get("/v1/models").json() == {"models": [{"name": "gestures", "version": "1a2b3c"}]}
+    (listed,) = client.get("/v1/models").json()["models"]
+    assert listed == {"name": "gestures", "version": "1a2b3c", "precision": "fp32", "share": 1.0, "shadow": False}
 
 
 def test_a_model_says_what_it_takes_and_what_it_answers(client: Client, predictor: Predictor) -> None:
@@ -182,7 +189,6 @@ def test_a_clip_of_one_frame_is_answered(client: Client) -> None:
         ({"landmarks": {"time_s": [FRAME]}}, "unknown part 'time_s'"),
         ({"landmarks": {}}, "'landmarks' is empty; give left_hand or right_hand"),
         ({"landmarks": {"right_hand": []}}, "same number of frames, 1 to 10000"),
-        ({"landmarks": {"right_hand": [None] * 10_001}}, "same number of frames, 1 to 10000"),
         ({"landmarks": {"right_hand": [FRAME] * 3, "left_hand": [None] * 2}}, "same number of frames"),
         ({"landmarks": {"right_hand": [FRAME, FRAME[:20]]}}, "right_hand, frame 1: expected 21 points of x, y, z"),
         ({"landmarks": {"right_hand": [FRAME, [[0.1, 0.2]] * 21]}}, "right_hand, frame 1: expected 21 points"),
@@ -217,7 +223,6 @@ def test_a_clip_of_one_frame_is_answered(client: Client) -> None:
         ({"landmarks": None}, "give either 'landmarks' (one clip) or 'instances' (several)"),
         ({"landmarks": None, "instances": [one()]}, "with 'instances', give fps, time_ms and aspect in each of them"),
         ({"landmarks": None, "fps": None, "instances": [one(), one(fps=None)]}, "give either 'fps' or 'time_ms'"),
-        ({"landmarks": None, "instances": [one()] * 257}, "instances: "),
         ({"landmarks": None, "instances": [one(top_k=1)]}, "top_k: extra inputs"),
     ],
 )  # fmt: skip
@@ -225,6 +230,21 @@ def test_a_request_that_cannot_be_understood_says_what_to_change(
     refused: Callable[..., str], changes: Body, detail: str
 ) -> None:
     assert detail.lower() in refused(one(**changes)).lower()
+
+
+@pytest.mark.parametrize(
+    ("changes", "detail"),
+    [
+        ({"landmarks": {"right_hand": [None] * 10_001}}, "a clip of 10001 frames, over 10000"),
+        ({"landmarks": None, "fps": None, "instances": [one()] * 257}, "257 clips in one request, over 256"),
+        (
+            {"landmarks": None, "fps": None, "instances": [one(), one(landmarks={"right_hand": [None] * 9000})] * 3},
+            "clips x frames of the longest is over 50000",
+        ),
+    ],
+)
+def test_what_is_too_large_is_refused_as_such(refused: Callable[..., str], changes: Body, detail: str) -> None:
+    assert detail in refused(one(**changes), 413)
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf"), 1e39, None], ids=str)
@@ -259,10 +279,38 @@ def test_even_wrong_addresses_methods_and_bodies_are_answered_as_problems(client
         problem(answer, answer.status_code)
 
 
-def test_two_models_answer_under_their_own_names(predictor: Predictor) -> None:
-    both = Client(make_api({"gestures": predictor, "a-second": predictor}))
+def test_two_models_answer_under_their_own_names(bundle: Bundle) -> None:
+    both = Client(make_api(shelf_of(bundle, renamed(bundle, name="a-second"))))
     assert both.get("/readyz").json()["models"] == ["a-second", "gestures"]
     assert both.post("/v1/models/a-second:predict", json=one()).status_code == 200
+
+
+def test_a_version_is_asked_by_its_name_whatever_its_share(bundle: Bundle) -> None:
+    older = renamed(bundle, version="0old")
+    shelf = shelf_of(bundle, older)
+    both = Client(make_api(shelf))
+    for version in ("1a2b3c", "0old"):
+        path = f"/v1/models/gestures/versions/{version}:predict"
+        assert both.post(path, json=one()).json()["version"] == version
+    assert both.get("/v1/models/gestures").json()["versions"] == ["0old", "1a2b3c"]
+    answer = both.post("/v1/models/gestures/versions/none:predict", json=one())
+    assert problem(answer, 404) == "no version 'none' of 'gestures'; there are 0old, 1a2b3c"
+
+
+def test_what_is_less_likely_than_the_threshold_has_no_label(client: Client) -> None:
+    (sure,) = client.post(PREDICT, json=one(threshold=0.0)).json()["predictions"]
+    (unsure,) = client.post(PREDICT, json=one(threshold=1.0)).json()["predictions"]
+    assert sure["label"] is not None
+    assert unsure["label"] is None
+    assert unsure["probabilities"] == sure["probabilities"]
+
+
+def test_votes_of_one_member_are_its_answer(client: Client) -> None:
+    (prediction,) = client.post(PREDICT, json=one(votes=True)).json()["predictions"]
+    (vote,) = prediction["votes"]
+    assert vote["weight"] == 1.0
+    assert vote["probabilities"] == prediction["probabilities"]
+    assert client.post(PREDICT, json=one()).json()["predictions"][0]["votes"] is None
 
 
 def test_the_documentation_lists_every_address(client: Client) -> None:

@@ -17,7 +17,9 @@ import pytest
 import torch
 
 from serve.api import make_api
-from serve.schemas import Instance, clip_input
+from serve.bodies.nested import clip_input
+from serve.schemas import Instance
+from serve.settings import Limits
 from sigflow.bundle import GRAPH, GraphTensor, Manifest, read_bundle, write_bundle
 from sigflow.data.clips import Clips, load_clips
 from sigflow.export import EnsembleModel, to_onnx
@@ -32,10 +34,10 @@ from sigflow.features.resample import Resampling
 from sigflow.models.lstm import LstmConfig
 from sigflow.models.recogniser import Recogniser
 from sigflow.pipelines.ingest import clip_table
-from sigflow.predictor import Predictor
 from sigflow.schema import LANDMARKS_DIR
 from sigflow.storage import Location, locate
 from sigflow.topology import BLENDSHAPE_NAMES, INPUT_SHAPES, MOUTH_LEFT, POSE_NAMES
+from tests.serve.shelves import shelf_of
 from tests.serve.test_api import Client
 
 LABELS = ("a", "b", "c")
@@ -154,7 +156,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Location:
     return place
 
 
-@pytest.fixture(scope="module", params=list(FRONTENDS))
+@pytest.fixture(scope="module", params=[pytest.param("every_feature", marks=pytest.mark.slow), "raw"])
 def served(request: pytest.FixtureRequest, data: Location, tmp_path_factory: pytest.TempPathFactory) -> Served:
     frontend = FRONTENDS[request.param]
     clips = load_clips(data, frontend.parts)
@@ -167,7 +169,7 @@ def served(request: pytest.FixtureRequest, data: Location, tmp_path_factory: pyt
 
     bundle = locate(tmp_path_factory.mktemp("bundle"))
     write_bundle(bundle, *exported(EnsembleModel([[model]], [1.0]).eval()))
-    client = Client(make_api({"same": Predictor(read_bundle(bundle))}))
+    client = Client(make_api(shelf_of(read_bundle(bundle))))
     bodies = [
         body | {"landmarks": {part: frames for part, frames in body["landmarks"].items() if part in frontend.parts}}
         for body in requests(data)
@@ -253,6 +255,6 @@ def test_shape_of_the_picture_and_rate_reach_the_served_features(served: Served)
 def test_a_frame_of_null_points_is_a_frame_without_detection() -> None:
     hand: list[Any] = np.linspace(0.1, 0.9, 63).reshape(21, 3).tolist()
     frames = [hand, [None] * 21, [None, *hand[1:]]]
-    clip = clip_input(Instance(landmarks={"left_hand": frames}, fps=30), {"left_hand": (21, 3)})
+    clip = clip_input(Instance(landmarks={"left_hand": frames}, fps=30), {"left_hand": (21, 3)}, Limits())
     assert np.isnan(clip.parts["left_hand"]).sum(axis=(1, 2)).tolist() == [0, 63, 3]
     assert clip.found == pytest.approx(2 / 3)

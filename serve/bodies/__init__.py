@@ -1,0 +1,63 @@
+"""Request bodies to clips, each within limits before anything large is made of it."""
+
+from collections.abc import Mapping
+
+from starlette.requests import Request
+
+from serve.bodies.arrow import of_arrow
+from serve.bodies.nested import of_json
+from serve.bodies.npy import NpyQuery, of_npy
+from serve.problems import BadInputError, ProblemError
+from serve.schemas import Wanted, query
+from serve.settings import Limits
+from sigflow.predictor import ClipInput
+
+JSON, NPY, ARROW = "application/json", "application/x-npy", "application/vnd.apache.arrow.stream"
+
+
+async def read_body(request: Request, limits: Limits) -> bytes:
+    """The whole body, never more than the limit.
+
+    Raises:
+        ProblemError: 413, it is larger; 415, it is compressed.
+    """
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise ProblemError(415, "compressed bodies are not read; send it without Content-Encoding")
+    large = ProblemError(413, f"the body is over {limits.body_bytes} bytes; send fewer or shorter clips")
+    announced = request.headers.get("content-length", "0")
+    if not announced.isdecimal() or int(announced) > limits.body_bytes:
+        raise large
+    parts, size = [], 0
+    async for part in request.stream():
+        size += len(part)
+        if size > limits.body_bytes:
+            raise large
+        parts.append(part)
+    return b"".join(parts)
+
+
+def read_clips(
+    media_type: str, body: bytes, parameters: Mapping[str, str], shapes: Mapping[str, tuple[int, ...]], limits: Limits
+) -> tuple[list[ClipInput], Wanted]:
+    """What the body asks, by its media type.
+
+    Args:
+        parameters: of the query.
+        shapes: of each part that the model reads, in a frame.
+
+    Raises:
+        ProblemError: 415, another media type; 400, a body that is not of it; 422, clips that make no sense; 413, too
+            many of them.
+    """
+    match media_type.partition(";")[0].strip().lower():
+        case "application/json" | "":
+            if parameters:
+                raise BadInputError("with JSON, everything is in the body; leave out the query")
+            return of_json(body, shapes, limits)
+        case "application/x-npy":
+            beside = query(parameters, NpyQuery)
+            return list(of_npy(body, beside, shapes, limits)), beside
+        case "application/vnd.apache.arrow.stream":
+            return list(of_arrow(body, shapes, limits)), query(parameters, Wanted)
+        case other:
+            raise ProblemError(415, f"{other!r} is not read; send {JSON}, {NPY} or {ARROW}")

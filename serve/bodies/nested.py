@@ -1,0 +1,78 @@
+"""JSON: landmarks as nested lists."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from pydantic import ValidationError
+from pydantic_core import from_json
+
+from serve.bodies.checks import refuse_many, seconds
+from serve.problems import BadInputError, ProblemError
+from serve.schemas import Instance, PredictRequest
+from serve.settings import Limits
+from sigflow.predictor import ClipInput
+
+
+def of_json(
+    body: bytes, shapes: Mapping[str, tuple[int, ...]], limits: Limits
+) -> tuple[list[ClipInput], PredictRequest]:
+    """Clips, and what is to be answered."""
+    request = _parse(body)
+    instances = request.clips()
+    refuse_many(len(instances), max(max(map(len, clip.landmarks.values()), default=0) for clip in instances), limits)
+    return [clip_input(instance, shapes, limits) for instance in instances], request
+
+
+def _parse(body: bytes) -> PredictRequest:
+    try:
+        return PredictRequest.model_validate(from_json(body))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise BadInputError(f"{'.'.join(str(part) for part in first['loc']) or 'body'}: {first['msg']}") from error
+    except ValueError as error:  # also where lists are nested too deeply
+        raise ProblemError(400, f"the body is no JSON: {error}") from error
+
+
+def clip_input(instance: Instance, shapes: Mapping[str, tuple[int, ...]], limits: Limits) -> ClipInput:
+    """Arrays of one clip, checked.
+
+    Raises:
+        BadInputError: unknown or no parts, wrong shapes, numbers that are not finite, times that do not increase.
+    """
+    if unknown := set(instance.landmarks) - set(shapes):
+        raise BadInputError(f"unknown part {sorted(unknown)[0]!r}; this model reads {', '.join(shapes)}")
+    if not instance.landmarks:
+        raise BadInputError(f"'landmarks' is empty; give {' or '.join(shapes)}")
+    arrays = {part: _points(part, frames, shapes[part], limits) for part, frames in instance.landmarks.items()}
+    counts = {len(points) for points in arrays.values()}
+    if len(counts) != 1 or not 1 <= (count := counts.pop()) <= limits.frames:
+        raise BadInputError(f"every part needs the same number of frames, 1 to {limits.frames}")
+    if (instance.fps is None) == (instance.time_ms is None):
+        raise BadInputError("give either 'fps' or 'time_ms'")
+    times = np.arange(count) / instance.fps if instance.fps else np.array(instance.time_ms, float) / 1000
+    return ClipInput(arrays, seconds(times, count), instance.aspect)
+
+
+def _points(part: str, frames: list[Any], shape: tuple[int, ...], limits: Limits) -> np.ndarray:
+    points = np.full((len(frames), *shape), np.nan, np.float32)
+    for number, frame in enumerate(frames[: limits.frames + 1]):
+        if frame is None:
+            continue
+        absent: list[int] = []
+        if len(shape) == 2 and isinstance(frame, list) and None in frame:
+            absent = [row for row, point in enumerate(frame) if point is None]
+            frame = [(0.0,) * shape[1] if point is None else point for point in frame]
+        try:
+            with np.errstate(over="ignore"):
+                values = np.asarray(frame, np.float32)
+        except (TypeError, ValueError, OverflowError):
+            values = np.empty(0, np.float32)
+        if values.shape != shape:
+            wanted = f"{shape[0]} points of x, y, z" if len(shape) == 2 else f"{shape[0]} numbers"
+            raise BadInputError(f"{part}, frame {number}: expected {wanted}, or null")
+        if not np.isfinite(values).all():
+            raise BadInputError(f"{part}, frame {number}: not finite; send null for a frame without detection")
+        points[number] = values
+        points[number, absent] = np.nan
+    return points

@@ -1,0 +1,65 @@
+"""sigflow's own protocol: /v1/models."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Request
+from fastapi.responses import Response
+
+from serve.answers import predictions
+from serve.bodies import JSON, read_body, read_clips
+from serve.openapi import PREDICT, PROBLEMS
+from serve.schemas import ModelSummary, PredictResponse
+from serve.shelf import Model, Shelf
+
+Name = Annotated[str, Path(max_length=200, description="the bundle's name")]
+Version = Annotated[str, Path(max_length=200, description="the bundle's version")]
+
+
+def native_routes(shelf: Shelf) -> APIRouter:
+    """List, describe, predict."""
+    routes = APIRouter(tags=["native"])
+
+    @routes.get("/v1/models")
+    async def models() -> dict[str, list[ModelSummary]]:
+        """What is served."""
+        return {"models": [_summary(model) for model in shelf.models]}
+
+    @routes.get("/v1/models/{name}", responses={404: PROBLEMS[404]})
+    async def model(name: Name) -> dict[str, Any]:
+        """Labels, inputs, metrics and versions of one model."""
+        found = shelf.find(name)
+        versions = [model.manifest.version for model in shelf.models if model.manifest.name == name]
+        return found.manifest.model_dump(mode="json", exclude={"files", "recipes"}) | {"versions": versions}
+
+    async def predict(name: Name, request: Request) -> Response:
+        """Label and probabilities of one clip or several."""
+        return await answer(name, None, request)
+
+    async def predict_version(name: Name, version: Version, request: Request) -> Response:
+        """`predict` by one version of the model, whatever its share."""
+        return await answer(name, version, request)
+
+    async def answer(name: str, version: str | None, request: Request) -> Response:
+        found = shelf.find(name, version)
+        limits = shelf.limits
+        body = await read_body(request, limits)
+        media_type = request.headers.get("content-type", JSON)
+        clips, wanted = read_clips(media_type, body, request.query_params, found.predictor.shapes, limits)
+        response = await predictions(found, clips, wanted, limits)
+        return Response(response.model_dump_json(), media_type=JSON)
+
+    for path, route in (
+        ("/v1/models/{name}/versions/{version}:predict", predict_version),
+        ("/v1/models/{name}:predict", predict),
+    ):
+        routes.post(
+            path, response_model=PredictResponse, responses=PROBLEMS, openapi_extra=PREDICT
+        )(route)  # fmt: skip
+    return routes
+
+
+def _summary(model: Model) -> ModelSummary:
+    return ModelSummary(
+        name=model.manifest.name, version=model.manifest.version, precision=model.predictor.precision,
+        share=model.served.share, shadow=model.served.shadow,
+    )  # fmt: skip

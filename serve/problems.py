@@ -1,0 +1,64 @@
+"""What goes wrong, as RFC 9457 problem details: one shape for every error of every route."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from sigflow.config import Config
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class Problem(Config):
+    """RFC 9457 problem details."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+
+
+class ProblemError(Exception):
+    """Ends a request with this status; `detail` says what to change."""
+
+    def __init__(self, status: int, detail: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.status, self.detail, self.headers = status, detail, dict(headers or {})
+
+
+class BadInputError(ProblemError):
+    """The request was understood and makes no sense; the message says what to change."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(422, detail)
+
+
+def problem(status: int, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """The response."""
+    body = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail)
+    return JSONResponse(body.model_dump(), status, headers=dict(headers or {}), media_type=MEDIA_TYPE)
+
+
+def answer_errors_as_problems(api: FastAPI) -> None:
+    """Also those of FastAPI and Starlette, and those that nobody foresaw."""
+
+    @api.exception_handler(ProblemError)
+    async def ours(_: Request, error: ProblemError) -> JSONResponse:
+        return problem(error.status, error.detail, error.headers)
+
+    @api.exception_handler(RequestValidationError)
+    async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        return problem(422, f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}")
+
+    @api.exception_handler(HTTPException)
+    async def http(_: Request, error: HTTPException) -> JSONResponse:
+        return problem(error.status_code, str(error.detail), error.headers)
+
+    @api.exception_handler(Exception)
+    async def unforeseen(_: Request, error: Exception) -> JSONResponse:
+        return problem(500, "an error of the server's own; its log has more")
