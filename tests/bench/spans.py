@@ -1,13 +1,16 @@
 """When each fold began and ended in its worker: Ray calls `install` in each worker process."""
 
 import json
+import sys
 import time
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 
-from sigflow.pipelines import fold_worker
-
 FILE = "span.json"
+WORKER = "sigflow.pipelines.fold_worker"
 
 
 class Span(NamedTuple):
@@ -19,7 +22,36 @@ class Span(NamedTuple):
 
 
 def install() -> None:
-    real = fold_worker.train_fold
+    """Time folds in whichever process imports them. Ray's own actors never do, and must not wait for torch here."""
+    sys.meta_path.insert(0, _Watch())
+
+
+class _Watch(MetaPathFinder):
+    def find_spec(self, name: str, path: Any = None, target: ModuleType | None = None) -> ModuleSpec | None:
+        if name != WORKER:
+            return None
+        spec = PathFinder.find_spec(name, path)
+        assert spec is not None
+        assert spec.loader is not None
+        spec.loader = _Timed(spec.loader)
+        return spec
+
+
+class _Timed(Loader):
+    def __init__(self, loader: Loader) -> None:
+        self._loader = loader
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return self._loader.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        self._loader.exec_module(module)
+        time_folds(module)
+
+
+def time_folds(worker: Any) -> None:
+    """From now on each fold that the module `fold_worker` trains leaves its span beside its files."""
+    real = worker.train_fold
 
     def timed(run: Any, clips: Any, fold: Any, out: Any, **more: Any) -> None:
         begin_s, cpu_s = time.time(), time.process_time()
@@ -27,7 +59,7 @@ def install() -> None:
         span = Span(begin_s, time.time(), time.process_time() - cpu_s)
         (out / f"fold_{fold.number}" / FILE).write_text(json.dumps(span))
 
-    fold_worker.train_fold = timed
+    worker.train_fold = timed
 
 
 def read_spans(run: Path) -> list[Span]:
