@@ -5,25 +5,47 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from serve.access import LOG
 from serve.problems import ProblemError
 from serve.schemas import Prediction, PredictResponse, Vote, Wanted
-from serve.settings import Limits
-from serve.shelf import Model
+from serve.shelf import Model, Shelf
 from sigflow.decoding import ctc_greedy
 from sigflow.predictor import Answer, ClipInput
 
+_SHADOWED = 64  # clips that may wait for a shadow; more are not copied to it
+_tasks: set["asyncio.Task[None]"] = set()  # or they would be collected while they run
 
-async def predictions(model: Model, clips: Sequence[ClipInput], wanted: Wanted, limits: Limits) -> PredictResponse:
-    """The model's answer, within the deadline.
+
+async def ask(shelf: Shelf, model: Model, clips: Sequence[ClipInput], *, votes: bool = False) -> list[Answer]:
+    """The model's answers within the deadline, for a client: they count in its signals, and shadows are asked too.
 
     Raises:
         ProblemError: 503, too many wait; 504, it takes too long.
     """
     try:
-        async with asyncio.timeout(limits.deadline_s):
-            answers = await model.batcher.answers(clips, votes=wanted.votes)
+        async with asyncio.timeout(shelf.limits.deadline_s):
+            answers = await model.batcher.answers(clips, votes=votes)
     except TimeoutError as error:
-        raise ProblemError(504, f"no answer within {limits.deadline_s:g} s; send less, or later") from error
+        raise ProblemError(504, f"no answer within {shelf.limits.deadline_s:g} s; send less, or later") from error
+    model.signals.add(clips, answers)
+    for shadow in shelf.shadows(model.manifest.name):
+        if shadow is not model and shadow.batcher.waiting < _SHADOWED:
+            task = asyncio.create_task(_compare(shadow, clips, answers))
+            _tasks.add(task)
+            task.add_done_callback(_tasks.discard)
+    return answers
+
+
+async def _compare(shadow: Model, clips: Sequence[ClipInput], answers: Sequence[Answer]) -> None:
+    try:
+        shadow.signals.compare(await shadow.batcher.answers(clips), answers)
+    except Exception:
+        LOG.exception("the shadow %s/%s failed", shadow.manifest.name, shadow.manifest.version)
+
+
+async def predictions(shelf: Shelf, model: Model, clips: Sequence[ClipInput], wanted: Wanted) -> PredictResponse:
+    """`ask` in words."""
+    answers = await ask(shelf, model, clips, votes=wanted.votes)
     given = [prediction(model, clip, answer, wanted) for clip, answer in zip(clips, answers, strict=True)]
     return PredictResponse(model=model.manifest.name, version=model.manifest.version, predictions=given)
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from serve.access import Access
 from serve.native import native_routes
 from serve.openapi import describe_bodies
 from serve.problems import ProblemError, answer_errors_as_problems
@@ -31,4 +32,5 @@ def make_api(shelf: Shelf) -> FastAPI:
 
     api.include_router(native_routes(shelf))
     describe_bodies(api)
+    api.add_middleware(Access, meter=shelf.meter)
     return api

@@ -9,6 +9,7 @@ from ray import serve
 from ray.serve import Application
 
 from serve.api import make_api
+from serve.meters import meter
 from serve.settings import Settings
 from serve.shelf import Shelf
 from sigflow.bundle import PRECISIONS, read_bundle
@@ -55,7 +56,7 @@ class Recognisers:
     """A replica: loads the bundles, then answers."""
 
     def __init__(self) -> None:
-        self._shelf = Shelf()
+        self._shelf = Shelf(meter=meter)
 
     async def reconfigure(self, user_config: dict[str, Any]) -> None:
         """Serve what the settings say from now on; requests are answered meanwhile."""

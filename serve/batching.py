@@ -6,7 +6,7 @@ answered together next. Clips of a batch are of like length, as the shorter ones
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -30,17 +30,29 @@ class Batcher:
         together: whether clips of several requests may share a run. Not where company changes answers.
         most_waiting: clips; more are refused.
         batch_frames: clips x frames of the longest in one run; one clip alone may have more.
+        told: before each run of its clips, and of those that still wait.
     """
 
     def __init__(
-        self, predictor: Predictor, *, together: bool = True, most_waiting: int = 512, batch_frames: int = 8192
+        self,
+        predictor: Predictor,
+        *,
+        together: bool = True,
+        most_waiting: int = 512,
+        batch_frames: int = 8192,
+        told: Callable[[int, int], None] = lambda clips, waiting: None,
     ) -> None:
         self._predictor, self._together = predictor, together
         self._most_waiting, self._batch_frames = most_waiting, batch_frames
+        self._told = told
         self._waiting: deque[_Waiting] = deque()
         self._running: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="graph")
-        self.sizes: deque[int] = deque(maxlen=1000)  # clips of the last runs
+
+    @property
+    def waiting(self) -> int:
+        """Clips."""
+        return len(self._waiting)
 
     async def answers(self, clips: Sequence[ClipInput], *, votes: bool = False) -> list[Answer]:
         """Of each clip.
@@ -65,7 +77,7 @@ class Batcher:
         loop = asyncio.get_running_loop()
         try:
             while batch := self._next():
-                self.sizes.append(len(batch))
+                self._told(len(batch), self.waiting)
                 try:
                     given = await loop.run_in_executor(self._thread, self._predict, batch)
                 except Exception as error:

@@ -31,6 +31,12 @@ def native_routes(shelf: Shelf) -> APIRouter:
         versions = [model.manifest.version for model in shelf.models if model.manifest.name == name]
         return found.manifest.model_dump(mode="json", exclude={"files", "recipes"}) | {"versions": versions}
 
+    @routes.get("/v1/models/{name}/signals", responses={404: PROBLEMS[404]})
+    async def signals(name: Name) -> dict[str, list[dict[str, Any]]]:
+        """What this replica's last answers look like: shares of labels, diversity, drift, agreement of shadows."""
+        shelf.find(name)
+        return {"versions": [model.signals.now for model in shelf.models if model.manifest.name == name]}
+
     async def predict(name: Name, request: Request) -> Response:
         """Label and probabilities of one clip or several."""
         return await answer(name, None, request)
@@ -45,7 +51,7 @@ def native_routes(shelf: Shelf) -> APIRouter:
         body = await read_body(request, limits)
         media_type = request.headers.get("content-type", JSON)
         clips, wanted = read_clips(media_type, body, request.query_params, found.predictor.shapes, limits)
-        response = await predictions(found, clips, wanted, limits)
+        response = await predictions(shelf, found, clips, wanted)
         return Response(response.model_dump_json(), media_type=JSON)
 
     for path, route in (

@@ -3,11 +3,12 @@
 import asyncio
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from serve.batching import Batcher
 from serve.problems import ProblemError
 from serve.settings import Limits, Served, Settings
+from serve.signals import Meter, Signals, unmeasured
 from sigflow.bundle import Bundle, Manifest, read_bundle
 from sigflow.errors import UserError
 from sigflow.predictor import Predictor
@@ -21,6 +22,7 @@ class Model:
     served: Served
     predictor: Predictor
     batcher: Batcher
+    signals: Signals
 
     @property
     def manifest(self) -> Manifest:
@@ -28,31 +30,38 @@ class Model:
         return self.predictor.manifest
 
 
-def load(served: Served, settings: Settings) -> Model:
+def load(served: Served, settings: Settings, meter: Meter = unmeasured) -> Model:
     """Read, verify, make ready to answer.
 
     Raises:
         UserError: no good bundle there.
     """
-    return open_model(served, read_bundle(locate(served.bundle), served.precision), settings)
+    return open_model(served, read_bundle(locate(served.bundle), served.precision), settings, meter)
 
 
-def open_model(served: Served, bundle: Bundle, settings: Settings) -> Model:
+def open_model(served: Served, bundle: Bundle, settings: Settings, meter: Meter = unmeasured) -> Model:
     """A model of a bundle that was read."""
     predictor = Predictor(bundle, threads=settings.threads)
     made = bundle.manifest.precisions.get(bundle.precision)
     company_counts = bool(made and made.attempts and made.attempts[-1].method == "dynamic")
+    tags = {"model": bundle.manifest.name, "version": bundle.manifest.version}
+
+    def told(clips: int, waiting: int) -> None:
+        meter("batch_clips", clips, tags)
+        meter("waiting_clips", waiting, tags)
+
     batcher = Batcher(
         predictor, together=not company_counts, most_waiting=settings.limits.waiting_clips,
-        batch_frames=settings.batch_frames,
+        batch_frames=settings.batch_frames, told=told,
     )  # fmt: skip
-    return Model(served, predictor, batcher)
+    return Model(served, predictor, batcher, Signals(bundle.manifest, meter))
 
 
 class Shelf:
     """What is served now. Requests that hold a model keep it until they are answered, whatever comes after it."""
 
-    def __init__(self, models: Sequence[Model] = (), limits: Limits | None = None) -> None:
+    def __init__(self, models: Sequence[Model] = (), limits: Limits | None = None, meter: Meter = unmeasured) -> None:
+        self.meter = meter
         self.limits = limits or Limits()
         self._models: tuple[Model, ...] = ()
         self.put(models)
@@ -87,9 +96,7 @@ class Shelf:
         for served in settings.bundles:
             known = old.get((served.bundle, served.precision))
             models.append(
-                Model(served, known.predictor, known.batcher)
-                if known
-                else await asyncio.to_thread(load, served, settings)
+                replace(known, served=served) if known else await asyncio.to_thread(load, served, settings, self.meter)
             )
         self.put(models)
         self.limits = settings.limits

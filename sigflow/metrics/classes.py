@@ -40,7 +40,8 @@ def classification(
 
     precision, recall, f1: of two classes those of the second one, named in `positive`; of more the means over classes.
     A class that occurs and is never predicted has precision 0; one that does not occur has no recall, and is left out
-    of the mean. top_3, top_5: share of clips whose class is among the likeliest, where there are more classes.
+    of the mean. given: how often a class is the answer. top_3, top_5: share of clips whose class is among the
+    likeliest, where there are more classes.
     """
     predicted_N = probs_NK.argmax(1)
     counts = confusion(true_N, predicted_N, len(labels))
@@ -65,7 +66,11 @@ def classification(
         "commonest_class": float(occurs_K.max() / len(true_N)),  # what naming it for everything would reach
         "distinct_predicted": len(set(predicted_N.tolist())),
         "per_class": {
-            label: {**{name: _json(values[k]) for name, values in each.items()}, "clips": int(occurs_K[k])}
+            label: {
+                **{name: _json(values[k]) for name, values in each.items()},
+                "clips": int(occurs_K[k]),
+                "given": int(chosen_K[k]),
+            }
             for k, label in enumerate(labels)
         },
         "per_subject": {

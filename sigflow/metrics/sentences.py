@@ -121,6 +121,7 @@ def _per_gloss(pairs: Sequence[tuple[int | None, int | None]], labels: Sequence[
     right = Counter(a for a, b in pairs if a == b)
     deleted = Counter(a for a, b in pairs if b is None)
     inserted = Counter(b for a, b in pairs if a is None)
+    given = Counter(b for _, b in pairs)
     return {
         label: {
             "clips": signed[k],
@@ -128,6 +129,7 @@ def _per_gloss(pairs: Sequence[tuple[int | None, int | None]], labels: Sequence[
             "substituted": signed[k] - right[k] - deleted[k],
             "deleted": deleted[k],
             "inserted": inserted[k],
+            "given": given[k],
             "error_rate": 1 - right[k] / signed[k] if signed[k] else None,
         }
         for k, label in enumerate(labels)

@@ -57,7 +57,7 @@ def test_a_report_on_random_predictions_is_sklearns(seed: int) -> None:
 
 def test_a_class_that_never_occurs_has_no_f1_and_the_report_stays_plain_json() -> None:
     report = classification(np.array([[0.9, 0.1, 0.0]]), np.array([0]), ["a", "b", "c"], [None])
-    assert report["per_class"]["c"] == {"precision": None, "recall": None, "f1": None, "clips": 0}
+    assert report["per_class"]["c"] == {"precision": None, "recall": None, "f1": None, "clips": 0, "given": 0}
     assert report["macro_f1"] == report["recall"] == 1.0
     assert json.loads(json.dumps(report, allow_nan=False)) == report
 

@@ -34,7 +34,8 @@ def test_every_gloss_is_right_substituted_deleted_or_inserted() -> None:
     assert found["wer"] == pytest.approx(3 / 6) == word_error_rate(true, [[1, 3], [1, 4], [3, 3]])
     assert (found["substitutions"], found["deletions"], found["insertions"]) == (1, 1, 1)
     assert found["per_gloss"]["b"] == {
-        "clips": 2, "right": 0, "substituted": 1, "deleted": 1, "inserted": 0, "error_rate": 1.0
+        "clips": 2, "right": 0, "substituted": 1, "deleted": 1, "inserted": 0, "given": 0,
+        "error_rate": 1.0,
     }  # fmt: skip
     assert found["per_gloss"]["c"]["inserted"] == 1
     assert found["per_gloss"]["d"]["error_rate"] is None
