@@ -65,7 +65,7 @@ def verify(settings: Settings) -> None:
 def deployment(settings: Settings | None = None, **options: Any) -> Application:
     """The application with these settings, or with those of config.yaml; `options` are Ray Serve's."""
     replicas = serve.deployment(
-        Recognisers,
+        serve.ingress()(Recognisers),
         name=NAME,
         ray_actor_options={"num_cpus": 0.5},
         max_ongoing_requests=1000,  # more than may wait in a replica: its own answer to too many says more than Ray's
@@ -74,10 +74,11 @@ def deployment(settings: Settings | None = None, **options: Any) -> Application:
         user_config=settings.model_dump(mode="json") if settings else {},
         **options,
     )
-    return replicas.bind()
+    # One version for whatever the settings are, as with `serve deploy`: Ray then changes them in place. Without it
+    # `serve.run` replaces every replica each time.
+    return replicas.options(version="1", _internal=True).bind()
 
 
-@serve.ingress()
 class Recognisers:
     """A replica: loads the bundles, then answers."""
 

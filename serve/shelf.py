@@ -104,7 +104,9 @@ class Shelf:
 
     async def versions(self) -> dict[str, list[str]]:
         """Those in the registry, by name."""
-        return {} if self._on_demand is None else {key: [*them] for key, them in (await self._on_demand.names()).items()}
+        return (
+            {} if self._on_demand is None else {key: [*them] for key, them in (await self._on_demand.names()).items()}
+        )
 
     def find(self, name: str, version: str | None = None) -> Model:
         """Who answers, of those that stand here: that version, or one of the name's versions by their shares.
