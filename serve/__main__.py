@@ -1,54 +1,110 @@
-"""Serve bundles until stopped.
+"""Serve bundles until stopped; on SIGHUP look at them, or at the settings file, again.
 
 Example: python -m serve --bundle bundles/gestures --port 8000
 """
 
 import argparse
+import os
+import queue
 import signal
 import socket
 import sys
-import threading
+from typing import Any
 
 import ray
+import yaml
 from ray import serve
 
-from serve.app import deployment
+from serve.app import deployment, settings_of, verify
 from serve.settings import Served, Settings
 from sigflow.bundle import PRECISIONS
 from sigflow.errors import UserError
 from sigflow.pipelines import job
+from sigflow.storage import Location
+
+_EDGE = "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"
 
 
 def flags(parser: argparse.ArgumentParser) -> None:
     """The command's flags."""
-    parser.add_argument("--bundle", required=True, nargs="+", type=job.path, help="one or more bundles")
+    parser.add_argument("--bundle", nargs="+", type=job.path, default=[], help="one or more bundles")
     parser.add_argument("--precision", choices=PRECISIONS, default="fp32", help="the graph to load; default fp32")
+    parser.add_argument("--registry", type=job.path, help="a registry: its bundles are loaded when they are asked for")
+    parser.add_argument(
+        "--settings", type=job.path, help="instead of these: a YAML file like user_config in config.yaml"
+    )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; default this machine alone")
     parser.add_argument("--port", type=job.positive(int), default=8000)
+    parser.add_argument("--replicas", type=_replicas, default=(1, 1), help="N, or MIN-MAX by load; default 1")
 
 
 def main(args: argparse.Namespace) -> dict[str, object]:
     """Start, say where, and wait for SIGINT or SIGTERM.
 
     Raises:
-        UserError: a bad bundle, a port in use, or a Serve that runs on this cluster already.
+        UserError: bad settings, a bad bundle, a port in use, or a Serve that runs on this cluster already.
     """
-    stopped = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stopped.set())
-    settings = Settings(bundles=tuple(Served(bundle=it.uri, precision=args.precision) for it in args.bundle))
-    application = deployment(settings)
+    asked: queue.SimpleQueue[int] = queue.SimpleQueue()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: asked.put(number))
+    settings = _settings(args, 0)
+    os.environ.setdefault(_EDGE, "serve.edge.middlewares")  # of a cluster that starts here
     _refuse_port_in_use(args.host, args.port)
     job.connect()
     _refuse_second_serve()
     try:
-        serve.start(http_options={"host": args.host, "port": args.port})
-        serve.run(application, name="sigflow", route_prefix="/")
+        serve.start(http_options={"host": args.host, "port": args.port, "request_timeout_s": 30})
+        _deploy(settings, args.replicas)
         print(f"serving on http://{args.host}:{args.port} (docs at /docs); Ctrl-C stops", file=sys.stderr, flush=True)
-        stopped.wait()
+        generation = 0
+        while asked.get() == signal.SIGHUP:
+            generation += 1
+            try:
+                _deploy(_settings(args, generation), args.replicas)
+                print("serving what is there now", file=sys.stderr, flush=True)
+            except UserError as error:
+                print(f"refused, serving as before: {error}", file=sys.stderr, flush=True)
     finally:
         serve.shutdown()
     return {"stopped": True}
+
+
+def _settings(args: argparse.Namespace, generation: int) -> Settings:
+    """What the flags say, and the files behind them now."""
+    if args.settings:
+        if args.bundle or args.registry:
+            raise UserError("--settings names bundles and registry itself; leave --bundle and --registry out")
+        settings = settings_of(_read_yaml(args.settings))
+    else:
+        bundles = tuple(Served(bundle=it.uri, precision=args.precision) for it in args.bundle)
+        registry = {"uri": args.registry.uri, "precision": args.precision} if args.registry else None
+        settings = settings_of({"bundles": bundles, "registry": registry})
+    verify(settings)
+    return settings.model_copy(update={"generation": generation})
+
+
+def _read_yaml(file: Location) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(file.read_bytes())
+    except (OSError, yaml.YAMLError) as error:
+        raise UserError(f"cannot read {file}: {' '.join(str(error).split())}") from error
+    if not isinstance(values, dict):
+        raise UserError(f"{file} holds no settings; write 'bundles:' and what is under user_config in config.yaml")
+    return values
+
+
+def _deploy(settings: Settings, replicas: tuple[int, int]) -> None:
+    least, most = replicas
+    scale: dict[str, Any] = {"num_replicas": least}
+    if most > least:
+        scale = {"autoscaling_config": {"min_replicas": least, "max_replicas": most, "target_ongoing_requests": 16}}
+    serve.run(deployment(settings, **scale), name="sigflow", route_prefix="/")
+
+
+def _replicas(text: str) -> tuple[int, int]:
+    least, _, most = text.partition("-")
+    first = job.positive(int)(least)
+    return first, max(first, job.positive(int)(most)) if most else first
 
 
 def _refuse_port_in_use(host: str, port: int) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from serve.access import Access
+from serve.batching import RETRY_AFTER
 from serve.native import native_routes
 from serve.openapi import describe_bodies
 from serve.problems import ProblemError, answer_errors_as_problems
@@ -20,15 +21,16 @@ def make_api(shelf: Shelf) -> FastAPI:
 
     @api.get("/healthz")
     async def healthz() -> dict[str, str]:
-        """The process answers."""
+        """The process and its event loop live."""
         return {"status": "ok"}
 
     @api.get("/readyz")
     async def readyz() -> dict[str, Any]:
-        """The bundles are loaded."""
-        if not shelf.models:
-            raise ProblemError(503, "no bundle is loaded yet", {"Retry-After": "1"})
-        return {"status": "ready", "models": sorted({model.manifest.name for model in shelf.models})}
+        """The bundles are loaded. `refused`: the last change of settings could not be made, the log says why."""
+        if not shelf.ready:
+            raise ProblemError(503, "no bundle is loaded yet", RETRY_AFTER)
+        names = sorted({model.manifest.name for model in shelf.models})
+        return {"status": "ready", "models": names} | ({"refused": True} if shelf.refused else {})
 
     api.include_router(native_routes(shelf))
     describe_bodies(api)

@@ -1,5 +1,6 @@
 """The Ray Serve application: one deployment that holds the bundles, so that a request makes no second hop."""
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,18 +13,29 @@ from serve.api import make_api
 from serve.meters import meter
 from serve.settings import Settings
 from serve.shelf import Shelf
-from sigflow.bundle import PRECISIONS, read_bundle
+from sigflow.bundle import read_bundle
 from sigflow.errors import UserError
 from sigflow.storage import locate
 
+log = logging.getLogger(__name__)
+NAME = "recognisers"  # of the deployment: config.yaml sets its options
 
-def build(args: dict[str, str]) -> Application:
-    """The application for `serve run serve.app:build bundles=DIR,DIR precision=int8`."""
-    precision = args.get("precision", "fp32")
-    if precision not in PRECISIONS:
-        raise UserError(f"'{precision}' is not of {', '.join(PRECISIONS)}")
-    places = [place for place in args.get("bundles", "").split(",") if place]
-    return deployment(settings_of({"bundles": [{"bundle": locate(it).uri, "precision": precision} for it in places]}))
+
+def build(args: dict[str, Any]) -> Application:
+    """The application of `import_path: serve.app:build`.
+
+    Without arguments the settings are the deployment's `user_config`, whose change replaces no replica. Arguments are
+    the same settings, or, for `serve run serve.app:build bundles=DIR,DIR precision=int8`, folders and their precision.
+    """
+    if not args:
+        return deployment()
+    if isinstance(places := args.get("bundles"), str):
+        precision = args.get("precision", "fp32")
+        served = [{"bundle": locate(it).uri, "precision": precision} for it in places.split(",") if it]
+        args = {key: value for key, value in args.items() if key != "precision"} | {"bundles": served}
+    settings = settings_of(args)
+    verify(settings)
+    return deployment(settings)
 
 
 def settings_of(values: Mapping[str, Any]) -> Settings:
@@ -39,19 +51,35 @@ def settings_of(values: Mapping[str, Any]) -> Settings:
         raise UserError(f"settings: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
 
 
-def deployment(settings: Settings) -> Application:
-    """The application with these settings; bundles are verified here first, so that bad ones never reach a replica."""
-    if not settings.bundles:
+def verify(settings: Settings) -> None:
+    """Read what is to be served here first, so that bad bundles never reach a replica.
+
+    Raises:
+        UserError: nothing to serve, or a bundle that is not whole.
+    """
+    if not settings.bundles and settings.registry is None:
         raise UserError("no bundle to serve; give the --out of jobs/ensemble.py")
     for served in settings.bundles:
         read_bundle(locate(served.bundle), served.precision)
+
+
+def deployment(settings: Settings | None = None, **options: Any) -> Application:
+    """The application with these settings, or with those of config.yaml; `options` are Ray Serve's."""
     replicas = serve.deployment(
-        Recognisers, name="recognisers", ray_actor_options={"num_cpus": 0.5}, user_config=settings.model_dump()
+        serve.ingress()(Recognisers),
+        name=NAME,
+        ray_actor_options={"num_cpus": 0.5},
+        max_ongoing_requests=1000,  # more than may wait in a replica: its own answer to too many says more than Ray's
+        max_queued_requests=1000,
+        backpressure_config={"status_code": 503, "retry_after_s": 1},
+        user_config=settings.model_dump(mode="json") if settings else {},
+        **options,
     )
-    return replicas.bind()
+    # One version for whatever the settings are, as with `serve deploy`: Ray then changes them in place. Without it
+    # `serve.run` replaces every replica each time.
+    return replicas.options(version="1", _internal=True).bind()
 
 
-@serve.ingress()
 class Recognisers:
     """A replica: loads the bundles, then answers."""
 
@@ -59,8 +87,27 @@ class Recognisers:
         self._shelf = Shelf(meter=meter)
 
     async def reconfigure(self, user_config: dict[str, Any]) -> None:
-        """Serve what the settings say from now on; requests are answered meanwhile."""
-        await self._shelf.change(settings_of(user_config))
+        """Serve what the settings say from now on; requests are answered meanwhile.
+
+        Ray ends a replica whose `reconfigure` raises, and every other one after it: a change that cannot be made is
+        refused here, and /readyz says so. A new replica has nothing else to serve, and fails: `serve status` says why.
+        """
+        try:
+            await self._shelf.change(settings_of(user_config))
+        except Exception as error:
+            if not self._shelf.ready:
+                raise
+            self._shelf.refused = True
+            log.error("the old bundles are served still; the new settings were refused: %s", error)
+
+    def check_health(self) -> None:
+        """Ray asks, and replaces the replica if it fails, or if the event loop does not come to it.
+
+        Raises:
+            RuntimeError: a run of a graph hangs.
+        """
+        if self._shelf.running_s > self._shelf.limits.stuck_s:
+            raise RuntimeError(f"a run of a graph takes {self._shelf.running_s:.0f} s")
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         # Ray calls this in the replica; an application given to `ingress` is pickled, and loses its error handlers.

@@ -5,6 +5,7 @@ answered together next. Clips of a batch are of like length, as the shorter ones
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -48,11 +49,17 @@ class Batcher:
         self._waiting: deque[_Waiting] = deque()
         self._running: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="graph")
+        self._began: float | None = None  # monotonic s, of the run that goes on
 
     @property
     def waiting(self) -> int:
         """Clips."""
         return len(self._waiting)
+
+    @property
+    def running_s(self) -> float:
+        """How long the run that goes on has taken; 0 where none does."""
+        return 0.0 if self._began is None else time.monotonic() - self._began
 
     async def answers(self, clips: Sequence[ClipInput], *, votes: bool = False) -> list[Answer]:
         """Of each clip.
@@ -78,6 +85,7 @@ class Batcher:
         try:
             while batch := self._next():
                 self._told(len(batch), self.waiting)
+                self._began = time.monotonic()
                 try:
                     given = await loop.run_in_executor(self._thread, self._predict, batch)
                 except Exception as error:
@@ -89,7 +97,7 @@ class Batcher:
                     if not each.answer.done():
                         each.answer.set_result(answer)
         finally:
-            self._running = None
+            self._running = self._began = None
 
     def _predict(self, batch: Sequence[_Waiting]) -> list[Answer]:
         clips = [each.clip for each in batch]

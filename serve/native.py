@@ -1,5 +1,6 @@
 """sigflow's own protocol: /v1/models."""
 
+from itertools import islice
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request
@@ -11,6 +12,7 @@ from serve.openapi import PREDICT, PROBLEMS
 from serve.schemas import ModelSummary, PredictResponse
 from serve.shelf import Model, Shelf
 
+_MOST_LISTED = 1000
 Name = Annotated[str, Path(max_length=200, description="the bundle's name")]
 Version = Annotated[str, Path(max_length=200, description="the bundle's version")]
 
@@ -21,21 +23,31 @@ def native_routes(shelf: Shelf) -> APIRouter:
 
     @routes.get("/v1/models")
     async def models() -> dict[str, list[ModelSummary]]:
-        """What is served."""
-        return {"models": [_summary(model) for model in shelf.models]}
+        """What is served. Of a registry only so many are named."""
+        here = [_summary(model) for model in shelf.models]
+        known = {(model.name, model.version) for model in here}
+        more = (
+            ModelSummary(name=name, version=version, on_demand=True)
+            for name, versions in sorted((await shelf.versions()).items())
+            for version in versions
+            if (name, version) not in known
+        )
+        return {"models": here + list(islice(more, _MOST_LISTED))}
 
     @routes.get("/v1/models/{name}", responses={404: PROBLEMS[404]})
     async def model(name: Name) -> dict[str, Any]:
         """Labels, inputs, metrics and versions of one model."""
-        found = shelf.find(name)
+        found = await shelf.fetch(name)
         versions = [model.manifest.version for model in shelf.models if model.manifest.name == name]
+        versions += [version for version in (await shelf.versions()).get(name, ()) if version not in versions]
         return found.manifest.model_dump(mode="json", exclude={"files", "recipes"}) | {"versions": versions}
 
     @routes.get("/v1/models/{name}/signals", responses={404: PROBLEMS[404]})
     async def signals(name: Name) -> dict[str, list[dict[str, Any]]]:
         """What this replica's last answers look like: shares of labels, diversity, drift, agreement of shadows."""
-        shelf.find(name)
-        return {"versions": [model.signals.now for model in shelf.models if model.manifest.name == name]}
+        found = await shelf.fetch(name)
+        here = [model for model in shelf.models if model.manifest.name == name] or [found]
+        return {"versions": [model.signals.now for model in here]}
 
     async def predict(name: Name, request: Request) -> Response:
         """Label and probabilities of one clip or several."""
@@ -46,7 +58,7 @@ def native_routes(shelf: Shelf) -> APIRouter:
         return await answer(name, version, request)
 
     async def answer(name: str, version: str | None, request: Request) -> Response:
-        found = shelf.find(name, version)
+        found = await shelf.fetch(name, version)
         limits = shelf.limits
         body = await read_body(request, limits)
         media_type = request.headers.get("content-type", JSON)

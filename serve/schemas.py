@@ -82,13 +82,14 @@ class PredictResponse(Config):
 
 
 class ModelSummary(Config):
-    """One bundle of the list."""
+    """One bundle of the list. `on_demand`: it is in the registry, and loaded when it is asked."""
 
     name: str
     version: str
-    precision: str
-    share: float
-    shadow: bool
+    precision: str | None = None
+    share: float | None = None
+    shadow: bool = False
+    on_demand: bool = False
 
 
 AnyConfig = TypeVar("AnyConfig", bound=Config)

@@ -30,12 +30,30 @@ class Limits(Config):
     padded_frames: int = Field(default=50_000, gt=0)  # clips x frames of the longest: what a batch takes in memory
     waiting_clips: int = Field(default=512, gt=0)  # of a replica; more are refused with 503
     deadline_s: float = Field(default=10.0, gt=0)  # of an answer; later it is 504
+    stuck_s: float = Field(default=60.0, gt=0)  # of one run of the graph; Ray replaces a replica that takes longer
+
+
+class Registry(Config):
+    """Published bundles that are loaded when they are first asked for.
+
+    Attributes:
+        uri: the registry, NAME/VERSION/ below it, local or s3:// or gs://.
+        max_loaded: models; whichever was not asked for the longest goes first.
+        refresh_s: how long what it holds is remembered; what is published meanwhile is not found yet.
+    """
+
+    uri: str
+    precision: PrecisionName = "fp32"
+    max_loaded: int = Field(default=16, gt=0)
+    refresh_s: float = Field(default=30.0, gt=0)
 
 
 class Settings(Config):
     """Everything that a replica is told. `keys`: a file of hashed API keys; none: everybody may ask."""
 
     bundles: tuple[Served, ...] = ()
+    registry: Registry | None = None
+    generation: int = 0  # means nothing; another number makes replicas look at the folders again
     limits: Limits = Limits()
     batch_frames: int = Field(default=8_192, gt=0)  # clips x frames of the longest, of one run of the graph
     threads: int = Field(default=1, gt=0)  # of a run of the graph

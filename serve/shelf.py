@@ -3,73 +3,50 @@
 import asyncio
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from functools import partial
 
-from serve.batching import Batcher
+from serve.loading import Model, load, open_model, renew
+from serve.on_demand import OnDemand
 from serve.problems import ProblemError
-from serve.settings import Limits, Served, Settings
-from serve.signals import Meter, Signals, unmeasured
-from sigflow.bundle import Bundle, Manifest, read_bundle
+from serve.settings import Limits, Settings
+from serve.signals import Meter, unmeasured
 from sigflow.errors import UserError
-from sigflow.predictor import Predictor
-from sigflow.storage import locate
 
-
-@dataclass(frozen=True)
-class Model:
-    """A loaded bundle."""
-
-    served: Served
-    predictor: Predictor
-    batcher: Batcher
-    signals: Signals
-
-    @property
-    def manifest(self) -> Manifest:
-        """What the bundle says of itself."""
-        return self.predictor.manifest
-
-
-def load(served: Served, settings: Settings, meter: Meter = unmeasured) -> Model:
-    """Read, verify, make ready to answer.
-
-    Raises:
-        UserError: no good bundle there.
-    """
-    return open_model(served, read_bundle(locate(served.bundle), served.precision), settings, meter)
-
-
-def open_model(served: Served, bundle: Bundle, settings: Settings, meter: Meter = unmeasured) -> Model:
-    """A model of a bundle that was read."""
-    predictor = Predictor(bundle, threads=settings.threads)
-    made = bundle.manifest.precisions.get(bundle.precision)
-    company_counts = bool(made and made.attempts and made.attempts[-1].method == "dynamic")
-    tags = {"model": bundle.manifest.name, "version": bundle.manifest.version}
-
-    def told(clips: int, waiting: int) -> None:
-        meter("batch_clips", clips, tags)
-        meter("waiting_clips", waiting, tags)
-
-    batcher = Batcher(
-        predictor, together=not company_counts, most_waiting=settings.limits.waiting_clips,
-        batch_frames=settings.batch_frames, told=told,
-    )  # fmt: skip
-    return Model(served, predictor, batcher, Signals(bundle.manifest, meter))
+__all__ = ["Model", "Shelf", "open_model"]
 
 
 class Shelf:
-    """What is served now. Requests that hold a model keep it until they are answered, whatever comes after it."""
+    """What is served now. Requests that hold a model keep it until they are answered, whatever comes after it.
+
+    Attributes:
+        refused: the last change could not be made, and what was served before is served still.
+    """
 
     def __init__(self, models: Sequence[Model] = (), limits: Limits | None = None, meter: Meter = unmeasured) -> None:
         self.meter = meter
         self.limits = limits or Limits()
+        self.refused = False
         self._models: tuple[Model, ...] = ()
+        self._on_demand: OnDemand | None = None
+        self._settings = Settings(limits=self.limits)
+        self._changing = asyncio.Lock()
         self.put(models)
 
     @property
     def models(self) -> tuple[Model, ...]:
-        """All of them, shadows too, by name and version."""
+        """All that stand here, shadows too, by name and version; none of a registry's."""
         return self._models
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is anything to answer with."""
+        return bool(self._models) or self._on_demand is not None
+
+    @property
+    def running_s(self) -> float:
+        """How long the longest run of a graph that goes on has taken."""
+        loaded = [*self._models, *(self._on_demand.loaded if self._on_demand else ())]
+        return max((model.batcher.running_s for model in loaded), default=0.0)
 
     def put(self, models: Sequence[Model]) -> None:
         """From now on these and no others.
@@ -91,18 +68,51 @@ class Shelf:
         Raises:
             UserError: one of them cannot be served; nothing is changed then.
         """
-        old = {(model.served.bundle, model.served.precision): model for model in self._models}
-        models = []
-        for served in settings.bundles:
-            known = old.get((served.bundle, served.precision))
-            models.append(
-                replace(known, served=served) if known else await asyncio.to_thread(load, served, settings, self.meter)
-            )
-        self.put(models)
-        self.limits = settings.limits
+        async with self._changing:
+            self.refused = True  # until it is made
+            if not settings.bundles and settings.registry is None:
+                raise UserError("no bundle to serve; give 'bundles' or a 'registry'")
+            before, old = self._settings, {(it.served.bundle, it.served.precision): it for it in self._models}
+            models = []
+            for served in settings.bundles:
+                known = old.get((served.bundle, served.precision))
+                work = partial(renew, known, served, before) if known else partial(load, served)
+                models.append(await asyncio.to_thread(work, settings, self.meter))
+            same = settings == before.model_copy(update={"bundles": settings.bundles})
+            on_demand = self._on_demand if same else None
+            if settings.registry and not on_demand:
+                on_demand = OnDemand(settings.registry, lambda served: load(served, settings, self.meter))
+            self.put(models)
+            self.limits, self._settings, self._on_demand, self.refused = settings.limits, settings, on_demand, False
+
+    async def fetch(self, name: str, version: str | None = None) -> Model:
+        """`find`; what does not stand here is taken from the registry, which may take the time to load it.
+
+        Raises:
+            ProblemError: 404, no such model; 503, it cannot be loaded now, or not within the deadline.
+        """
+        try:
+            return self.find(name, version)
+        except ProblemError:
+            if self._on_demand is None:
+                raise
+            try:
+                async with asyncio.timeout(self.limits.deadline_s):
+                    model = await self._on_demand.get(name, version)
+            except TimeoutError as error:
+                raise ProblemError(503, f"'{name}' is being loaded; try again", {"Retry-After": "1"}) from error
+            if model is None:
+                raise
+            return model
+
+    async def versions(self) -> dict[str, list[str]]:
+        """Those in the registry, by name."""
+        return (
+            {} if self._on_demand is None else {key: [*them] for key, them in (await self._on_demand.names()).items()}
+        )
 
     def find(self, name: str, version: str | None = None) -> Model:
-        """Who answers: that version, or one of the name's versions by their shares.
+        """Who answers, of those that stand here: that version, or one of the name's versions by their shares.
 
         Raises:
             ProblemError: 404, no such model.

@@ -113,7 +113,8 @@ def test_a_load_balancer_can_ask_whether_it_lives_and_is_ready(client: Client) -
 
 def test_models_are_listed_with_their_version(client: Client) -> None:
     (listed,) = client.get("/v1/models").json()["models"]
-    assert listed == {"name": "gestures", "version": "1a2b3c", "precision": "fp32", "share": 1.0, "shadow": False}
+    about = {"precision": "fp32", "share": 1.0, "shadow": False, "on_demand": False}
+    assert listed == {"name": "gestures", "version": "1a2b3c"} | about
 
 
 def test_a_model_says_what_it_takes_and_what_it_answers(client: Client, predictor: Predictor) -> None:
