@@ -4,6 +4,7 @@ Example: python -m serve --bundle bundles/gestures --port 8000
 """
 
 import argparse
+import os
 import signal
 import socket
 import sys
@@ -13,7 +14,9 @@ import ray
 from ray import serve
 
 from serve.app import deployment
-from serve.settings import Served, Settings
+from serve.guard import refuse_open
+from serve.keys import ENVIRONMENT
+from serve.settings import Access, Served, Settings
 from sigflow.bundle import PRECISIONS
 from sigflow.errors import UserError
 from sigflow.pipelines import job
@@ -25,6 +28,8 @@ def flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--precision", choices=PRECISIONS, default="fp32", help="the graph to load; default fp32")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; default this machine alone")
     parser.add_argument("--port", type=job.positive(int), default=8000)
+    parser.add_argument("--keys", type=job.path, help="file of API keys (python -m serve.keys new NAME >> FILE)")
+    parser.add_argument("--open", action="store_true", help="without keys too, answer other machines")
 
 
 def main(args: argparse.Namespace) -> dict[str, object]:
@@ -36,7 +41,12 @@ def main(args: argparse.Namespace) -> dict[str, object]:
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
-    settings = Settings(bundles=tuple(Served(bundle=it.uri, precision=args.precision) for it in args.bundle))
+    # Replicas on a cluster have its environment, not this one.
+    keys = tuple(filter(None, os.environ.get(ENVIRONMENT, "").split(";")))
+    access = Access(keys_file=args.keys.uri if args.keys else None, keys=keys, open=args.open)
+    refuse_open(access, args.host, os.environ)
+    served = tuple(Served(bundle=it.uri, precision=args.precision) for it in args.bundle)
+    settings = Settings(bundles=served, access=access)
     application = deployment(settings)
     _refuse_port_in_use(args.host, args.port)
     job.connect()

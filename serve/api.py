@@ -4,6 +4,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from serve.guard import Door, Guard
 from serve.native import native_routes
 from serve.openapi import describe_bodies
 from serve.problems import ProblemError, answer_errors_as_problems
@@ -12,9 +13,13 @@ from serve.shelf import Shelf
 _DESCRIPTION = "Recognise human movement from landmarks. Errors are RFC 9457 problem+json."
 
 
-def make_api(shelf: Shelf) -> FastAPI:
-    """The application over what stands on the shelf."""
-    api = FastAPI(title="sigflow", version="1", description=_DESCRIPTION)
+def make_api(shelf: Shelf, door: Door | None = None, *, names_answers: bool = True) -> FastAPI:
+    """The application over what stands on the shelf, for whom the door lets in.
+
+    Args:
+        names_answers: whether to put X-Request-Id on answers; Ray's proxy does it itself.
+    """
+    api = FastAPI(title="sigflow", version="1", description=_DESCRIPTION, redoc_url=None)
     answer_errors_as_problems(api)
 
     @api.get("/healthz")
@@ -31,4 +36,11 @@ def make_api(shelf: Shelf) -> FastAPI:
 
     api.include_router(native_routes(shelf))
     describe_bodies(api)
+    _put_outermost(api, door or Door(), names_answers)
     return api
+
+
+def _put_outermost(api: FastAPI, door: Door, names_answers: bool) -> None:
+    """FastAPI's own middleware would be inside of what answers errors that nobody foresaw."""
+    inner = api.build_middleware_stack
+    api.build_middleware_stack = lambda: Guard(inner(), door, names_answers=names_answers)  # type: ignore[method-assign]

@@ -9,6 +9,7 @@ from ray import serve
 from ray.serve import Application
 
 from serve.api import make_api
+from serve.guard import Door
 from serve.settings import Settings
 from serve.shelf import Shelf
 from sigflow.bundle import PRECISIONS, read_bundle
@@ -55,12 +56,14 @@ class Recognisers:
     """A replica: loads the bundles, then answers."""
 
     def __init__(self) -> None:
-        self._shelf = Shelf()
+        self._shelf, self._door = Shelf(), Door()
 
     async def reconfigure(self, user_config: dict[str, Any]) -> None:
         """Serve what the settings say from now on; requests are answered meanwhile."""
-        await self._shelf.change(settings_of(user_config))
+        settings = settings_of(user_config)
+        self._door.change(settings.access)
+        await self._shelf.change(settings)
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         # Ray calls this in the replica; an application given to `ingress` is pickled, and loses its error handlers.
-        return make_api(self._shelf)
+        return make_api(self._shelf, self._door, names_answers=False)
