@@ -13,25 +13,40 @@ from serve.schemas import Instance, PredictRequest
 from serve.settings import Limits
 from sigflow.predictor import ClipInput
 
+_KEYS = 50  # of an object
+
 
 def of_json(
     body: bytes, shapes: Mapping[str, tuple[int, ...]], limits: Limits
 ) -> tuple[list[ClipInput], PredictRequest]:
     """Clips, and what is to be answered."""
-    request = _parse(body)
+    request = _parse(body, limits)
     instances = request.clips()
     refuse_many(len(instances), max(max(map(len, clip.landmarks.values()), default=0) for clip in instances), limits)
     return [clip_input(instance, shapes, limits) for instance in instances], request
 
 
-def _parse(body: bytes) -> PredictRequest:
+def _parse(body: bytes, limits: Limits) -> PredictRequest:
     try:
-        return PredictRequest.model_validate(from_json(body))
+        value = from_json(body, cache_strings="none")
+        _refuse_wide(value, limits)
+        return PredictRequest.model_validate(value)
     except ValidationError as error:
         first = error.errors()[0]
         raise BadInputError(f"{'.'.join(str(part) for part in first['loc']) or 'body'}: {first['msg']}") from error
     except ValueError as error:  # also where lists are nested too deeply
         raise ProblemError(400, f"the body is no JSON: {error}") from error
+
+
+def _refuse_wide(value: Any, limits: Limits) -> None:
+    """Validation collects an error for each key and item that is wrong, of which a body may have millions."""
+    instances = value.get("instances") if isinstance(value, dict) else None
+    instances = instances if isinstance(instances, list) else []
+    refuse_many(len(instances), 0, limits)
+    for each in (value, *instances):
+        for keyed in (each, each.get("landmarks")) if isinstance(each, dict) else ():
+            if isinstance(keyed, dict) and len(keyed) > _KEYS:
+                raise BadInputError(f"an object of {len(keyed)} keys, over {_KEYS}")
 
 
 def clip_input(instance: Instance, shapes: Mapping[str, tuple[int, ...]], limits: Limits) -> ClipInput:

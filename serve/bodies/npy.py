@@ -1,6 +1,8 @@
 """npy: one array of numbers, for models of one part."""
 
 import io
+import math
+import warnings
 from collections.abc import Iterator, Mapping
 
 import numpy as np
@@ -50,14 +52,16 @@ def read_npy(body: bytes) -> np.ndarray:
         stream = io.BytesIO(body)
         version = np.lib.format.read_magic(stream)
         read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
-        shape, fortran, dtype = read(stream, max_header_size=_HEADER)
-        numbers = 1
-        for size in shape:  # Python's own numbers: the product may be beyond 64 bits
-            numbers *= int(size)
-        if dtype.kind not in "fiu" or numbers * dtype.itemsize != len(body) - stream.tell():
-            raise ValueError("it holds no numbers, or not as many as its header says")
-    except (ValueError, KeyError, SyntaxError, TypeError, MemoryError, RecursionError, EOFError) as error:
+        with warnings.catch_warnings(action="error"):  # of odd literals in the header
+            shape, fortran, dtype = read(stream, max_header_size=_HEADER)
+        numbers = math.prod(shape)  # of Python's own numbers: it may be beyond 64 bits
+        if dtype.kind not in "fiu" or min(shape, default=1) < 1 or dtype.shape:
+            raise ValueError("it holds no numbers")
+        if numbers * dtype.itemsize != len(body) - stream.tell():
+            raise ValueError("it holds not as many numbers as its header says")
+        values = np.frombuffer(body, dtype, offset=stream.tell()).reshape(shape, order="F" if fortran else "C")
+    except (ArithmeticError, EOFError, LookupError, MemoryError, RecursionError, SyntaxError, TypeError, ValueError,
+            Warning) as error:  # fmt: skip
         raise ProblemError(400, f"the body is no npy file of numbers: {error}") from error
-    values = np.frombuffer(body, dtype, offset=stream.tell()).reshape(shape, order="F" if fortran else "C")
     with np.errstate(over="ignore"):
         return values.astype(np.float32)
