@@ -6,7 +6,7 @@ from fastapi import FastAPI
 
 from serve.guard import Door, Guard
 from serve.native import native_routes
-from serve.openapi import describe_bodies
+from serve.openapi import PROBLEMS, describe_bodies
 from serve.problems import ProblemError, answer_errors_as_problems
 from serve.shelf import Shelf
 
@@ -27,7 +27,7 @@ def make_api(shelf: Shelf, door: Door | None = None, *, names_answers: bool = Tr
         """The process answers."""
         return {"status": "ok"}
 
-    @api.get("/readyz")
+    @api.get("/readyz", responses={503: PROBLEMS[503]})
     async def readyz() -> dict[str, Any]:
         """The bundles are loaded."""
         if not shelf.models:

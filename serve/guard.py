@@ -17,7 +17,7 @@ from serve.rates import Rates
 from serve.settings import Access
 from sigflow.errors import UserError
 
-_ALWAYS_OPEN = frozenset({"/healthz", "/readyz"})
+ALWAYS_OPEN = frozenset({"/healthz", "/readyz"})
 _SUBPROTOCOL, _KEY_PROTOCOL = "sigflow", "key."  # browsers cannot set headers of a WebSocket: `sigflow, key.<KEY>`
 _URL_BYTES, _HEADER_BYTES, _HEADERS, _KEY_CHARACTERS = 8192, 32768, 100, 200
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:;=/@+,~-]{1,128}")
@@ -138,7 +138,7 @@ class Guard:
             _refuse_large(scope)
             if websocket:
                 self._refuse_other_pages(headers)
-            if websocket or path not in _ALWAYS_OPEN:
+            if websocket or path not in ALWAYS_OPEN:
                 self._door.enter(scope, headers)
         except ProblemError as error:
             if websocket and "websocket.http.response" not in scope.get("extensions", {}):

@@ -86,13 +86,13 @@ def read_arrow(body: bytes) -> pa.Table:
         for number, message in enumerate(pa.ipc.MessageReader.open_stream(body)):
             if number > _MESSAGES:
                 raise ProblemError(413, f"over {_MESSAGES} record batches; write the table in one")
-            if message.type == "dictionary batch":
+            if message.type not in ("schema", "record batch"):
                 raise ProblemError(415, "dictionary-encoded columns are not read; send plain lists")
             if message.type == "record batch" and _is_compressed(message.metadata.to_pybytes()):
                 raise ProblemError(415, "compressed Arrow buffers are not read; write the stream without compression")
         table = pa.ipc.open_stream(body).read_all()
         table.validate(full=True)
-    except (pa.ArrowException, ValueError, OSError, IndexError, struct.error) as error:
+    except (pa.ArrowException, ValueError, OSError, IndexError, TypeError, struct.error) as error:
         raise ProblemError(400, f"the body is no Arrow stream: {error}") from error
     return table
 

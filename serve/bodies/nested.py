@@ -1,5 +1,6 @@
 """JSON: landmarks as nested lists."""
 
+import gc
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,7 +29,7 @@ def of_json(
 
 def _parse(body: bytes, limits: Limits) -> PredictRequest:
     try:
-        value = from_json(body, cache_strings="none")
+        value = _read(body)
         _refuse_wide(value, limits)
         return PredictRequest.model_validate(value)
     except ValidationError as error:
@@ -36,6 +37,17 @@ def _parse(body: bytes, limits: Limits) -> PredictRequest:
         raise BadInputError(f"{'.'.join(str(part) for part in first['loc']) or 'body'}: {first['msg']}") from error
     except ValueError as error:  # also where lists are nested too deeply
         raise ProblemError(400, f"the body is no JSON: {error}") from error
+
+
+def _read(body: bytes) -> Any:
+    """The JSON value. What is read has no cycles: looking for them in millions of lists took most of the time."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        return from_json(body, cache_strings="none")
+    finally:
+        if collects:
+            gc.enable()
 
 
 def _refuse_wide(value: Any, limits: Limits) -> None:
@@ -75,12 +87,13 @@ def _points(part: str, frames: list[Any], shape: tuple[int, ...], limits: Limits
         if frame is None:
             continue
         absent: list[int] = []
-        if len(shape) == 2 and isinstance(frame, list) and None in frame:
+        fits = isinstance(frame, list) and len(frame) == shape[0]  # before millions of numbers are looked at
+        if fits and len(shape) == 2 and None in frame:
             absent = [row for row, point in enumerate(frame) if point is None]
             frame = [(0.0,) * shape[1] if point is None else point for point in frame]
         try:
             with np.errstate(over="ignore"):
-                values = np.asarray(frame, np.float32)
+                values = np.asarray(frame if fits else (), np.float32)
         except (TypeError, ValueError, OverflowError):
             values = np.empty(0, np.float32)
         if values.shape != shape:
