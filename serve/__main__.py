@@ -16,7 +16,9 @@ import yaml
 from ray import serve
 
 from serve.app import deployment, settings_of, verify
-from serve.settings import Served, Settings
+from serve.guard import refuse_open
+from serve.keys import ENVIRONMENT
+from serve.settings import Access, Served, Settings
 from sigflow.bundle import PRECISIONS
 from sigflow.errors import UserError
 from sigflow.pipelines import job
@@ -36,6 +38,8 @@ def flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; default this machine alone")
     parser.add_argument("--port", type=job.positive(int), default=8000)
     parser.add_argument("--replicas", type=_replicas, default=(1, 1), help="N, or MIN-MAX by load; default 1")
+    parser.add_argument("--keys", type=job.path, help="file of API keys (python -m serve.keys new NAME >> FILE)")
+    parser.add_argument("--open", action="store_true", help="without keys too, answer other machines")
 
 
 def main(args: argparse.Namespace) -> dict[str, object]:
@@ -71,16 +75,21 @@ def main(args: argparse.Namespace) -> dict[str, object]:
 
 def _settings(args: argparse.Namespace, generation: int) -> Settings:
     """What the flags say, and the files behind them now."""
+    # Replicas on a cluster have its environment, not this one.
+    keys = tuple(filter(None, os.environ.get(ENVIRONMENT, "").split(";")))
     if args.settings:
-        if args.bundle or args.registry:
-            raise UserError("--settings names bundles and registry itself; leave --bundle and --registry out")
+        if args.bundle or args.registry or args.keys or args.open:
+            raise UserError("--settings says it all itself; leave out --bundle, --registry, --keys and --open")
         settings = settings_of(_read_yaml(args.settings))
+        access = settings.access.model_copy(update={"keys": (*settings.access.keys, *keys)})
     else:
         bundles = tuple(Served(bundle=it.uri, precision=args.precision) for it in args.bundle)
         registry = {"uri": args.registry.uri, "precision": args.precision} if args.registry else None
         settings = settings_of({"bundles": bundles, "registry": registry})
+        access = Access(keys_file=args.keys.uri if args.keys else None, keys=keys, open=args.open)
+    refuse_open(access, args.host, os.environ)
     verify(settings)
-    return settings.model_copy(update={"generation": generation})
+    return settings.model_copy(update={"generation": generation, "access": access})
 
 
 def _read_yaml(file: Location) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from serve.access import LOG
+from serve.access_log import LOG
 from serve.problems import ProblemError
 from serve.schemas import Prediction, PredictResponse, Vote, Wanted
 from serve.shelf import Model, Shelf

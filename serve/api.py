@@ -1,22 +1,29 @@
 """The HTTP application over loaded bundles: FastAPI alone, so it runs in a test or a plain process as on Ray."""
 
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI
 
-from serve.access import Access
+from serve.access_log import AccessLog
 from serve.batching import RETRY_AFTER
+from serve.guard import Door, Guard
 from serve.native import native_routes
-from serve.openapi import describe_bodies
+from serve.openapi import PROBLEMS, describe_bodies
 from serve.problems import ProblemError, answer_errors_as_problems
 from serve.shelf import Shelf
+from serve.signals import Meter
 
 _DESCRIPTION = "Recognise human movement from landmarks. Errors are RFC 9457 problem+json."
 
 
-def make_api(shelf: Shelf) -> FastAPI:
-    """The application over what stands on the shelf."""
-    api = FastAPI(title="sigflow", version="1", description=_DESCRIPTION)
+def make_api(shelf: Shelf, door: Door | None = None, *, names_answers: bool = True) -> FastAPI:
+    """The application over what stands on the shelf, for whom the door lets in.
+
+    Args:
+        names_answers: whether to put X-Request-Id on answers; Ray's proxy does it itself.
+    """
+    api = FastAPI(title="sigflow", version="1", description=_DESCRIPTION, redoc_url=None)
     answer_errors_as_problems(api)
 
     @api.get("/healthz")
@@ -24,7 +31,7 @@ def make_api(shelf: Shelf) -> FastAPI:
         """The process and its event loop live."""
         return {"status": "ok"}
 
-    @api.get("/readyz")
+    @api.get("/readyz", responses={503: PROBLEMS[503]})
     async def readyz() -> dict[str, Any]:
         """The bundles are loaded. `refused`: the last change of settings could not be made, the log says why."""
         if not shelf.ready:
@@ -34,5 +41,12 @@ def make_api(shelf: Shelf) -> FastAPI:
 
     api.include_router(native_routes(shelf))
     describe_bodies(api)
-    api.add_middleware(Access, meter=shelf.meter)
+    _put_outermost(api, door or Door(), shelf.meter, names_answers)
     return api
+
+
+def _put_outermost(api: FastAPI, door: Door, meter: Meter, names_answers: bool) -> None:
+    """FastAPI's own middleware would be inside of what answers errors that nobody foresaw."""
+    inner = api.build_middleware_stack
+    guarded = partial(Guard, door=door, names_answers=names_answers)
+    api.build_middleware_stack = lambda: AccessLog(guarded(inner()), meter)  # type: ignore[method-assign]

@@ -10,6 +10,7 @@ from ray import serve
 from ray.serve import Application
 
 from serve.api import make_api
+from serve.guard import Door
 from serve.meters import meter
 from serve.settings import Settings
 from serve.shelf import Shelf
@@ -84,7 +85,7 @@ class Recognisers:
     """A replica: loads the bundles, then answers."""
 
     def __init__(self) -> None:
-        self._shelf = Shelf(meter=meter)
+        self._shelf, self._door = Shelf(meter=meter), Door()
 
     async def reconfigure(self, user_config: dict[str, Any]) -> None:
         """Serve what the settings say from now on; requests are answered meanwhile.
@@ -93,7 +94,9 @@ class Recognisers:
         refused here, and /readyz says so. A new replica has nothing else to serve, and fails: `serve status` says why.
         """
         try:
-            await self._shelf.change(settings_of(user_config))
+            settings = settings_of(user_config)
+            self._door.change(settings.access)
+            await self._shelf.change(settings)
         except Exception as error:
             if not self._shelf.ready:
                 raise
@@ -111,4 +114,4 @@ class Recognisers:
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         # Ray calls this in the replica; an application given to `ingress` is pickled, and loses its error handlers.
-        return make_api(self._shelf)
+        return make_api(self._shelf, self._door, names_answers=False)

@@ -7,13 +7,22 @@ from pydantic.json_schema import models_json_schema
 
 from serve.bodies import ARROW, JSON, NPY
 from serve.bodies.npy import NpyQuery
+from serve.guard import ALWAYS_OPEN
 from serve.problems import MEDIA_TYPE, Problem
 from serve.schemas import EXAMPLE, PredictRequest, Wanted
 
 _WHAT = {
-    400: "a body that cannot be read", 404: "no such model", 413: "too large", 415: "a media type that is not read",
-    422: "a body that makes no sense", 503: "too busy", 504: "too late",
+    400: "a body that cannot be read", 404: "no such model", 408: "a body that comes too slowly", 413: "too large",
+    415: "a media type that is not read", 422: "a request that makes no sense", 503: "too busy", 504: "too late",
 }  # fmt: skip
+_EVERYWHERE = {
+    400: "an X-Request-Id that is none", 414: "too long an address", 431: "too many or too large headers",
+}  # fmt: skip
+_BEHIND_KEYS = {401: "no key, or an unknown one", 403: "from another machine, without keys", 429: "too often"}
+_KEYS = {
+    "bearer": {"type": "http", "scheme": "bearer"},
+    "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
 _ALSO = (" alone", f" and {ARROW}; of {JSON} it is in the body")
 _REF = "#/components/schemas/{model}"
 _BYTES = {"schema": {"type": "string", "format": "binary"}}
@@ -37,20 +46,35 @@ PREDICT: dict[str, Any] = {
         },
     },
 }
-PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {"description": what, "content": {MEDIA_TYPE: {"schema": {"$ref": _REF.format(model="Problem")}}}}
-    for status, what in _WHAT.items()
-}
+
+
+def _problems(what: dict[int, str]) -> dict[int | str, dict[str, Any]]:
+    content = {MEDIA_TYPE: {"schema": {"$ref": _REF.format(model="Problem")}}}
+    return {status: {"description": text, "content": content} for status, text in what.items()}
+
+
+PROBLEMS = _problems(_WHAT)
 
 
 def describe_bodies(api: FastAPI) -> None:
-    """Add the schemas that routes refer to."""
+    """Add the schemas that routes refer to, and what every route may answer."""
     plain = api.openapi
 
     def openapi() -> dict[str, Any]:
         document = plain()
         _, known = models_json_schema([(PredictRequest, "validation"), (Problem, "validation")], ref_template=_REF)
         document["components"]["schemas"] |= known["$defs"]
+        document["components"]["securitySchemes"] = _KEYS
+        document["security"] = [{"bearer": []}, {"header": []}, {}]  # the last: where the server has no keys
+        for path, methods in document["paths"].items():
+            more = _EVERYWHERE | ({} if path in ALWAYS_OPEN else _BEHIND_KEYS)
+            for operation in methods.values():
+                if path in ALWAYS_OPEN:
+                    operation["security"] = []
+                answers = operation["responses"]
+                if "422" in answers:  # FastAPI's own form of it is not answered here
+                    answers["422"] = PROBLEMS[422]
+                operation["responses"] = {str(status): it for status, it in _problems(more).items()} | answers
         return document
 
     api.openapi = openapi  # type: ignore[method-assign]

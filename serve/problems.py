@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from sigflow.config import Config
 
 MEDIA_TYPE = "application/problem+json"
+_LONGEST = 500  # characters of a detail: it may quote what a client sent
 
 
 class Problem(Config):
@@ -39,7 +40,8 @@ class BadInputError(ProblemError):
 
 def problem(status: int, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
     """The response."""
-    body = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail)
+    readable = detail[:_LONGEST].encode("utf-8", "replace").decode()  # JSON may hold halves of characters
+    body = Problem(title=HTTPStatus(status).phrase, status=status, detail=readable)
     return JSONResponse(body.model_dump(), status, headers=dict(headers or {}), media_type=MEDIA_TYPE)
 
 

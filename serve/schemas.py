@@ -31,7 +31,9 @@ class Instance(Config):
         description="by part: frames x points x 3; null frames and null points are missing"
     )
     fps: float | None = Field(default=None, gt=0, le=1000)
-    time_ms: list[float] | None = Field(default=None, description="of each frame, increasing; instead of fps")
+    time_ms: list[float] | None = Field(
+        default=None, fail_fast=True, description="of each frame, increasing; instead of fps"
+    )
     aspect: float = Field(default=4 / 3, gt=0.05, lt=20, description="width / height of the video")
 
 
@@ -40,7 +42,7 @@ class PredictRequest(Wanted):
 
     landmarks: dict[str, list[Any]] | None = None
     fps: float | None = Field(default=None, gt=0, le=1000)
-    time_ms: list[float] | None = None
+    time_ms: list[float] | None = Field(default=None, fail_fast=True)
     aspect: float = Field(default=4 / 3, gt=0.05, lt=20)
     instances: list[Instance] | None = Field(default=None, min_length=1)
 

@@ -1,5 +1,7 @@
 """How bundles are served. In config.yaml it is the deployment's `user_config`, which changes without a restart."""
 
+from typing import Annotated
+
 from pydantic import Field
 
 from sigflow.bundle import PrecisionName
@@ -25,6 +27,10 @@ class Limits(Config):
     """What a request may ask for at the most."""
 
     body_bytes: int = Field(default=32 << 20, gt=0)
+    json_bytes: int = Field(
+        default=8 << 20, gt=0
+    )  # of a body in JSON, which takes up to 25 times that while it is read
+    body_s: float = Field(default=30.0, gt=0)  # until the whole body is there; later it is 408
     clips: int = Field(default=256, gt=0)
     frames: int = Field(default=10_000, gt=0)  # of a clip
     padded_frames: int = Field(default=50_000, gt=0)  # clips x frames of the longest: what a batch takes in memory
@@ -48,12 +54,34 @@ class Registry(Config):
     refresh_s: float = Field(default=30.0, gt=0)
 
 
+class Access(Config):
+    """Who may ask. Keys stand in the file, in `keys` and in the environment's SIGFLOW_API_KEYS; none: everybody may.
+
+    Attributes:
+        keys_file: of hashed API keys, on every node that has a replica; read again when it changes.
+        keys: lines as in that file.
+        rate: requests/s of each key that has none of its own, and without keys of each client's address; of each
+            replica. None: any number.
+        burst: so many of them at once.
+        cors: origins whose pages may ask, like https://example.org.
+        open: without keys, answer other machines too.
+    """
+
+    keys_file: str | None = None
+    keys: tuple[str, ...] = ()
+    rate: float | None = Field(default=None, gt=0)
+    burst: int = Field(default=20, gt=0)
+    cors: tuple[Annotated[str, Field(pattern=r"^https?://[^/*]+$")], ...] = ()
+    open: bool = False
+
+
 class Settings(Config):
-    """Everything that a replica is told. `keys`: a file of hashed API keys; none: everybody may ask."""
+    """Everything that a replica is told."""
 
     bundles: tuple[Served, ...] = ()
     registry: Registry | None = None
     generation: int = 0  # means nothing; another number makes replicas look at the folders again
+    access: Access = Access()
     limits: Limits = Limits()
     batch_frames: int = Field(default=8_192, gt=0)  # clips x frames of the longest, of one run of the graph
     threads: int = Field(default=1, gt=0)  # of a run of the graph

@@ -1,8 +1,9 @@
 """Request bodies to clips, each within limits before anything large is made of it."""
 
+import asyncio
 from collections.abc import Mapping
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from serve.bodies.arrow import of_arrow
 from serve.bodies.nested import of_json
@@ -13,26 +14,36 @@ from serve.settings import Limits
 from sigflow.predictor import ClipInput
 
 JSON, NPY, ARROW = "application/json", "application/x-npy", "application/vnd.apache.arrow.stream"
+_JSON = (JSON, "")
 
 
 async def read_body(request: Request, limits: Limits) -> bytes:
     """The whole body, never more than the limit.
 
     Raises:
-        ProblemError: 413, it is larger; 415, it is compressed.
+        ProblemError: 413, it is larger; 415, it is compressed; 408, it comes too slowly; 400, its sender went away.
     """
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise ProblemError(415, "compressed bodies are not read; send it without Content-Encoding")
-    large = ProblemError(413, f"the body is over {limits.body_bytes} bytes; send fewer or shorter clips")
+    most = limits.body_bytes
+    if _media_type(request.headers.get("content-type", "")) in _JSON:
+        most = min(most, limits.json_bytes)
+    large = ProblemError(413, f"the body is over {most} bytes; send fewer or shorter clips, or npy or Arrow")
     announced = request.headers.get("content-length", "0")
-    if not announced.isdecimal() or int(announced) > limits.body_bytes:
+    if not announced.isdecimal() or len(announced) > 15 or int(announced) > most:
         raise large
     parts, size = [], 0
-    async for part in request.stream():
-        size += len(part)
-        if size > limits.body_bytes:
-            raise large
-        parts.append(part)
+    try:
+        async with asyncio.timeout(limits.body_s):
+            async for part in request.stream():
+                size += len(part)
+                if size > most:
+                    raise large
+                parts.append(part)
+    except TimeoutError as error:
+        raise ProblemError(408, f"the body did not come within {limits.body_s:g} s") from error
+    except ClientDisconnect as error:
+        raise ProblemError(400, "the client went away") from error
     return b"".join(parts)
 
 
@@ -49,7 +60,7 @@ def read_clips(
         ProblemError: 415, another media type; 400, a body that is not of it; 422, clips that make no sense; 413, too
             many of them.
     """
-    match media_type.partition(";")[0].strip().lower():
+    match _media_type(media_type):
         case "application/json" | "":
             if parameters:
                 raise BadInputError("with JSON, everything is in the body; leave out the query")
@@ -61,3 +72,7 @@ def read_clips(
             return list(of_arrow(body, shapes, limits)), query(parameters, Wanted)
         case other:
             raise ProblemError(415, f"{other!r} is not read; send {JSON}, {NPY} or {ARROW}")
+
+
+def _media_type(header: str) -> str:
+    return header.partition(";")[0].strip().lower()

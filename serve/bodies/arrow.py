@@ -15,6 +15,8 @@ from serve.problems import BadInputError, ProblemError
 from serve.settings import Limits
 from sigflow.predictor import ClipInput
 
+_MESSAGES = 1000  # each takes memory, however empty it is
+
 
 def of_arrow(body: bytes, shapes: Mapping[str, tuple[int, ...]], limits: Limits) -> Iterator[ClipInput]:
     """Rows of the Parquet contract: the parts, `time_ms`, and `width` and `height`, or `aspect`."""
@@ -26,7 +28,15 @@ def of_arrow(body: bytes, shapes: Mapping[str, tuple[int, ...]], limits: Limits)
         raise BadInputError(
             f"expected the columns {' or '.join(shapes)}, time_ms, and width and height, or aspect; got {sorted(names)}"
         )
+    if len(names) != len(table.column_names):
+        raise BadInputError("two columns have the same name")
+    if not len(table):
+        raise BadInputError("there are no rows")
     rows = table.select([*parts, *sorted(names & {"time_ms", "width", "height", "aspect"})])
+    for field in rows.schema:
+        kind = field.type.value_type if field.name == "time_ms" and pa.types.is_list(field.type) else field.type
+        if field.name not in parts and not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+            raise BadInputError(f"{field.name} is of {field.type}, not of numbers")
     lengths = [len(each) if each is not None else 0 for each in _scalars(rows["time_ms"])]
     refuse_many(len(lengths), max(lengths, default=0), limits)
     for number, count in enumerate(lengths):
@@ -73,14 +83,16 @@ def read_arrow(body: bytes) -> pa.Table:
         ProblemError: 400, it is no such stream; 415, its buffers are compressed: a small body could be a huge table.
     """
     try:
-        for message in pa.ipc.MessageReader.open_stream(body):
-            if message.type == "dictionary batch":
+        for number, message in enumerate(pa.ipc.MessageReader.open_stream(body)):
+            if number > _MESSAGES:
+                raise ProblemError(413, f"over {_MESSAGES} record batches; write the table in one")
+            if message.type not in ("schema", "record batch"):
                 raise ProblemError(415, "dictionary-encoded columns are not read; send plain lists")
             if message.type == "record batch" and _is_compressed(message.metadata.to_pybytes()):
                 raise ProblemError(415, "compressed Arrow buffers are not read; write the stream without compression")
         table = pa.ipc.open_stream(body).read_all()
         table.validate(full=True)
-    except (pa.ArrowException, ValueError, OSError, IndexError, struct.error) as error:
+    except (pa.ArrowException, ValueError, OSError, IndexError, TypeError, struct.error) as error:
         raise ProblemError(400, f"the body is no Arrow stream: {error}") from error
     return table
 

@@ -1,5 +1,6 @@
 """JSON: landmarks as nested lists."""
 
+import gc
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,25 +14,51 @@ from serve.schemas import Instance, PredictRequest
 from serve.settings import Limits
 from sigflow.predictor import ClipInput
 
+_KEYS = 50  # of an object
+
 
 def of_json(
     body: bytes, shapes: Mapping[str, tuple[int, ...]], limits: Limits
 ) -> tuple[list[ClipInput], PredictRequest]:
     """Clips, and what is to be answered."""
-    request = _parse(body)
+    request = _parse(body, limits)
     instances = request.clips()
     refuse_many(len(instances), max(max(map(len, clip.landmarks.values()), default=0) for clip in instances), limits)
     return [clip_input(instance, shapes, limits) for instance in instances], request
 
 
-def _parse(body: bytes) -> PredictRequest:
+def _parse(body: bytes, limits: Limits) -> PredictRequest:
     try:
-        return PredictRequest.model_validate(from_json(body))
+        value = _read(body)
+        _refuse_wide(value, limits)
+        return PredictRequest.model_validate(value)
     except ValidationError as error:
         first = error.errors()[0]
         raise BadInputError(f"{'.'.join(str(part) for part in first['loc']) or 'body'}: {first['msg']}") from error
     except ValueError as error:  # also where lists are nested too deeply
         raise ProblemError(400, f"the body is no JSON: {error}") from error
+
+
+def _read(body: bytes) -> Any:
+    """The JSON value. What is read has no cycles: looking for them in millions of lists took most of the time."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        return from_json(body, cache_strings="none")
+    finally:
+        if collects:
+            gc.enable()
+
+
+def _refuse_wide(value: Any, limits: Limits) -> None:
+    """Validation collects an error for each key and item that is wrong, of which a body may have millions."""
+    instances = value.get("instances") if isinstance(value, dict) else None
+    instances = instances if isinstance(instances, list) else []
+    refuse_many(len(instances), 0, limits)
+    for each in (value, *instances):
+        for keyed in (each, each.get("landmarks")) if isinstance(each, dict) else ():
+            if isinstance(keyed, dict) and len(keyed) > _KEYS:
+                raise BadInputError(f"an object of {len(keyed)} keys, over {_KEYS}")
 
 
 def clip_input(instance: Instance, shapes: Mapping[str, tuple[int, ...]], limits: Limits) -> ClipInput:
@@ -60,12 +87,13 @@ def _points(part: str, frames: list[Any], shape: tuple[int, ...], limits: Limits
         if frame is None:
             continue
         absent: list[int] = []
-        if len(shape) == 2 and isinstance(frame, list) and None in frame:
+        fits = isinstance(frame, list) and len(frame) == shape[0]  # before millions of numbers are looked at
+        if fits and len(shape) == 2 and None in frame:
             absent = [row for row, point in enumerate(frame) if point is None]
             frame = [(0.0,) * shape[1] if point is None else point for point in frame]
         try:
             with np.errstate(over="ignore"):
-                values = np.asarray(frame, np.float32)
+                values = np.asarray(frame if fits else (), np.float32)
         except (TypeError, ValueError, OverflowError):
             values = np.empty(0, np.float32)
         if values.shape != shape:

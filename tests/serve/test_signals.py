@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from serve.access import Access
 from serve.answers import ask
 from serve.api import make_api
 from serve.meters import METRICS
@@ -163,4 +162,3 @@ def test_the_dashboard_shows_metrics_that_exist() -> None:
         assert f"ray_sigflow_{name}" in asked, f"{name} is on no panel"
         if metric.kind == "histogram":
             assert f"ray_sigflow_{name}_bucket" in asked
-    assert Access.__doc__

@@ -13,7 +13,7 @@ LOG = logging.getLogger("ray.serve.sigflow")
 QUIET = ("/healthz", "/readyz", "/metrics")  # are asked every few seconds
 
 
-class Access:
+class AccessLog:
     """ASGI middleware; the outermost one, so that it sees what every client sees."""
 
     def __init__(self, app: ASGIApp, meter: Meter) -> None:
@@ -25,12 +25,11 @@ class Access:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        begun, seen = time.perf_counter(), {"status": 500 if scope["type"] == "http" else 1006, "request_id": ""}
+        begun, seen = time.perf_counter(), {"status": 500 if scope["type"] == "http" else 1006}
 
         async def watch(message: Message) -> None:
             if message["type"] in ("http.response.start", "websocket.http.response.start"):
                 seen["status"] = message["status"]
-                seen["request_id"] = dict(message.get("headers", ())).get(b"x-request-id", b"").decode("latin-1")
             elif message["type"] == "websocket.close":
                 seen["status"] = message.get("code", 1000)
             await send(message)
@@ -51,5 +50,6 @@ class Access:
         if route not in QUIET:
             LOG.info(
                 "%s %s", scope.get("method", "WS"), route,
-                extra={"route": route, "model": model, "seconds": round(seconds, 6), **seen},
+                extra={"route": route, "model": model, "seconds": round(seconds, 6), **seen,
+                       "request_id": scope.get("state", {}).get("request_id", "")},
             )  # fmt: skip

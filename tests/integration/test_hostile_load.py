@@ -1,0 +1,177 @@
+"""If these fail, strangers end the service for friends: it errs, fills its memory, or dies under what they send.
+
+The real server behind keys: Ray's proxy, one replica. Good requests and hostile ones, mixed, 32 at a time.
+"""
+
+import asyncio
+import random
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import httpx
+import psutil
+import pytest
+
+from serve.bodies import ARROW, JSON, NPY
+from serve.keys import new_key
+from sigflow.bundle import GRAPH, write_bundle
+from sigflow.storage import locate
+from tests.integration.conftest import ROOT, Cluster, answers, free_port, wait_for
+from tests.serve.hostile import BOMBS, FRAME, MIB, MODEL, ODD, PATH, arrow, clip, clips, npy
+from tests.serve.tiny import tiny_bundle
+
+CONCURRENCY, WARM, REQUESTS = 32, 1500, 10_000
+MOST_GROWTH = 48 * MIB  # of a process, between the end of warming up and the end
+
+
+class Sent(NamedTuple):
+    """A request, and the statuses that may answer it."""
+
+    path: str
+    statuses: tuple[int, ...]
+    body: bytes = b""
+    headers: dict[str, str] = {}  # noqa: RUF012  # a tuple's default
+    method: str = "POST"
+
+
+class Running(NamedTuple):
+    """A server with one key."""
+
+    url: str
+    secret: str
+
+
+@pytest.fixture
+def running(cluster: Cluster, tmp_path: Path) -> Iterator[Running]:
+    bundle = tiny_bundle()
+    write_bundle(locate(tmp_path / "bundle"), bundle.manifest, {GRAPH: bundle.graph})
+    secret, line = new_key("friend")
+    (tmp_path / "keys").write_text(line)
+    (tmp_path / "keys").chmod(0o600)
+    port = free_port()
+    command = [
+        sys.executable,
+        "-m",
+        "serve",
+        "--bundle",
+        tmp_path / "bundle",
+        "--port",
+        port,
+        "--keys",
+        tmp_path / "keys",
+    ]
+    with (tmp_path / "log").open("wb") as log:
+        server = subprocess.Popen(
+            [str(word) for word in command], env=cluster.environment, stdout=log, stderr=log, cwd=ROOT
+        )
+    try:
+        wait_for(lambda: answers(f"http://127.0.0.1:{port}/readyz"), seconds=240)
+        yield Running(f"http://127.0.0.1:{port}", secret)
+    finally:
+        server.send_signal(signal.SIGINT)
+        server.wait(90)
+    assert secret not in (tmp_path / "log").read_text()
+
+
+def mixed(secret: str) -> tuple[list[Sent], list[int]]:
+    """Requests of all kinds, and how often each is drawn: two of three are good."""
+    key = {"authorization": f"Bearer {secret}"}
+    good = [
+        Sent(PATH, (200,), clip(), key | {"content-type": JSON}),
+        Sent(PATH, (200,), clip(fps=None, time_ms=[0, 40, 80], votes=True), key | {"content-type": JSON}),
+        Sent(PATH + "?fps=25", (200,), npy(FRAME[None].repeat(40, 0)), key | {"content-type": NPY}),
+        Sent(PATH, (200,), arrow(clips(rows=5)), key | {"content-type": ARROW}),
+        Sent("/v1/models", (200,), headers=key, method="GET"),
+        Sent(f"/v1/models/{MODEL}", (200,), headers={"x-api-key": secret}, method="GET"),
+        Sent("/readyz", (200,), method="GET"),
+    ]
+    strange = [
+        Sent(PATH, (401,), clip(), {"content-type": JSON}),
+        Sent(PATH, (401,), clip(), {"content-type": JSON, "authorization": "Bearer sf_guess"}),
+        Sent("/docs", (401,), method="GET"),
+        Sent("/../../etc/passwd", (404,), headers=key, method="GET"),
+        Sent("/v1/models/%00%ff%2e%2e:predict", (404,), clip(), key | {"content-type": JSON}),
+        Sent("/v1/models", (405,), headers=key, method="DELETE"),
+        Sent("/v1/models?" + "x" * 9000, (414,), headers=key, method="GET"),
+        Sent("/v1/models", (431,), headers=key | {"x-long": "x" * 40_000}, method="GET"),
+        Sent("/v1/models", (400,), headers=key | {"x-request-id": "a b"}, method="GET"),
+        Sent(PATH, (404,), clip(), key | {"content-type": JSON, "x-http-method-override": "PUT"})._replace(path="/x"),
+    ]
+    query = {NPY: "?fps=30"}
+    hostile, bombs = (
+        [
+            Sent(
+                PATH + query.get(it.media_type, ""),
+                it.statuses,
+                body,
+                key | {"content-type": it.media_type} | it.headers,
+            )
+            for it in kind
+            if isinstance(body := it.body(), bytes)
+        ]
+        for kind in (ODD, BOMBS)
+    )
+    parts = ((good, 6500), (strange, 1500), (hostile, 1900), (bombs, 100))
+    return (
+        [request for requests, _ in parts for request in requests],
+        [share * 1000 // len(requests) for requests, share in parts for _ in requests],
+    )
+
+
+async def ask(running: Running, count: int, seed: int) -> tuple[Counter[int], list[str]]:
+    """Statuses, and what was answered otherwise than it should be."""
+    requests, shares = mixed(running.secret)
+    drawn = iter(random.Random(seed).choices(requests, shares, k=count))
+    statuses: Counter[int] = Counter()
+    wrong: list[str] = []
+
+    async def one_after_another(client: httpx.AsyncClient) -> None:
+        for each in drawn:
+            answer = await client.request(each.method, each.path, content=each.body, headers=each.headers)
+            statuses[answer.status_code] += 1
+            if answer.status_code not in each.statuses:
+                wrong.append(f"{each.method} {each.path[:60]} {each.headers.get('content-type')}: {answer.text[:200]}")
+            elif answer.status_code >= 400 and answer.headers["content-type"] != "application/problem+json":
+                wrong.append(f"{each.method} {each.path[:60]}: {answer.headers['content-type']}")
+
+    limits = httpx.Limits(max_connections=CONCURRENCY)
+    async with httpx.AsyncClient(base_url=running.url, timeout=120, limits=limits) as client:
+        await asyncio.gather(*(one_after_another(client) for _ in range(CONCURRENCY)))
+    return statuses, wrong
+
+
+def resident(kind: str) -> dict[int, int]:
+    """Bytes of memory of Ray's processes of this kind, by process."""
+    found = {}
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if " ".join(process.cmdline()).startswith(f"ray::{kind}"):
+                found[process.pid] = process.memory_info().rss
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_ten_thousand_good_and_hostile_requests_leave_the_server_as_it_was(running: Running) -> None:
+    asyncio.run(ask(running, WARM, seed=1))
+    kinds = ("ServeReplica:sigflow", "ProxyActor")
+    before = {kind: resident(kind) for kind in kinds}
+    statuses, wrong = asyncio.run(ask(running, REQUESTS, seed=2))
+    after = {kind: resident(kind) for kind in kinds}
+    print(dict(sorted(statuses.items())))
+    for kind in kinds:
+        print(kind, [f"{before[kind][pid] / MIB:.0f} -> {size / MIB:.0f} MiB" for pid, size in after[kind].items()])
+    assert not wrong, f"{len(wrong)}, among them {wrong[:5]}"
+    assert sum(statuses.values()) == REQUESTS
+    assert not [status for status in statuses if status >= 500]
+    for kind in kinds:
+        assert len(before[kind]) == 1
+        assert before[kind].keys() == after[kind].keys(), f"{kind} died and was replaced"
+        for process, size in after[kind].items():
+            assert size - before[kind][process] < MOST_GROWTH
