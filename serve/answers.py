@@ -14,18 +14,23 @@ from sigflow.predictor import Answer, ClipInput
 
 
 async def predictions(model: Model, clips: Sequence[ClipInput], wanted: Wanted, limits: Limits) -> PredictResponse:
-    """The model's answer, within the deadline.
+    """The model's answer in words; see `in_time`."""
+    answers = await in_time(model, clips, limits, votes=wanted.votes)
+    given = [prediction(model, clip, answer, wanted) for clip, answer in zip(clips, answers, strict=True)]
+    return PredictResponse(model=model.manifest.name, version=model.manifest.version, predictions=given)
+
+
+async def in_time(model: Model, clips: Sequence[ClipInput], limits: Limits, *, votes: bool = False) -> list[Answer]:
+    """The model's answers, within the deadline.
 
     Raises:
         ProblemError: 503, too many wait; 504, it takes too long.
     """
     try:
         async with asyncio.timeout(limits.deadline_s):
-            answers = await model.batcher.answers(clips, votes=wanted.votes)
+            return await model.batcher.answers(clips, votes=votes)
     except TimeoutError as error:
         raise ProblemError(504, f"no answer within {limits.deadline_s:g} s; send less, or later") from error
-    given = [prediction(model, clip, answer, wanted) for clip, answer in zip(clips, answers, strict=True)]
-    return PredictResponse(model=model.manifest.name, version=model.manifest.version, predictions=given)
 
 
 def prediction(model: Model, clip: ClipInput, answer: Answer, wanted: Wanted) -> Prediction:

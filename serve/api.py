@@ -5,6 +5,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from serve.native import native_routes
+from serve.oip import oip_routes
 from serve.openapi import describe_bodies
 from serve.problems import ProblemError, answer_errors_as_problems
 from serve.shelf import Shelf
@@ -30,5 +31,6 @@ def make_api(shelf: Shelf) -> FastAPI:
         return {"status": "ready", "models": sorted({model.manifest.name for model in shelf.models})}
 
     api.include_router(native_routes(shelf))
+    api.include_router(oip_routes(shelf))
     describe_bodies(api)
     return api

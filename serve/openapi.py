@@ -9,6 +9,7 @@ from serve.bodies import ARROW, JSON, NPY
 from serve.bodies.npy import NpyQuery
 from serve.problems import MEDIA_TYPE, Problem
 from serve.schemas import EXAMPLE, PredictRequest, Wanted
+from serve.tensors import JSON_BYTES, InferRequest
 
 _WHAT = {
     400: "a body that cannot be read", 404: "no such model", 413: "too large", 415: "a media type that is not read",
@@ -37,6 +38,24 @@ PREDICT: dict[str, Any] = {
         },
     },
 }
+INFER: dict[str, Any] = {
+    "parameters": [
+        {
+            "name": JSON_BYTES,
+            "in": "header",
+            "required": False,
+            "schema": {"type": "integer", "minimum": 1},
+            "description": "bytes of JSON in front of binary tensors; without it the whole body is JSON",
+        }
+    ],
+    "requestBody": {
+        "required": True,
+        "content": {
+            JSON: {"schema": {"$ref": _REF.format(model="InferRequest")}},
+            "application/octet-stream": _BYTES,
+        },
+    },
+}
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"description": what, "content": {MEDIA_TYPE: {"schema": {"$ref": _REF.format(model="Problem")}}}}
     for status, what in _WHAT.items()
@@ -49,7 +68,9 @@ def describe_bodies(api: FastAPI) -> None:
 
     def openapi() -> dict[str, Any]:
         document = plain()
-        _, known = models_json_schema([(PredictRequest, "validation"), (Problem, "validation")], ref_template=_REF)
+        _, known = models_json_schema(
+            [(model, "validation") for model in (PredictRequest, InferRequest, Problem)], ref_template=_REF
+        )
         document["components"]["schemas"] |= known["$defs"]
         return document
 

@@ -1,0 +1,243 @@
+"""The Open Inference Protocol v2: /v2, as Triton and KServe speak it, with binary tensors.
+
+A row of the inputs is a clip, padded to the longest; `docs/oip.md` says what may be left out and what else is lenient.
+There are no routes for Triton's own model configuration, repository and shared memory: clients need them for nothing
+here, and `extensions` does not claim them.
+
+Shape suffixes: B clips, T frames, K classes.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from serve.answers import in_time, prediction
+from serve.bodies import JSON, read_body
+from serve.bodies.checks import missing_or_finite, refuse_many, seconds
+from serve.native import Name, Version
+from serve.openapi import INFER, PROBLEMS
+from serve.problems import BadInputError, ProblemError
+from serve.schemas import Wanted
+from serve.settings import Limits
+from serve.shelf import Model, Shelf
+from serve.tensors import (
+    FLOATS,
+    INTEGERS,
+    JSON_BYTES,
+    Given,
+    InferRequest,
+    InferResponse,
+    OutputTensor,
+    read_request,
+    values,
+    write_response,
+)
+from sigflow.bundle import Manifest
+from sigflow.predictor import Answer, ClipInput
+
+_ASPECT = 4 / 3  # where the input is left out, as in the native protocol
+_SMALLEST = 1e-12  # probabilities below count as that in `log_probs`, as docs/bundle.md says
+_NUMBER = {True: 4, False: 20}  # bytes of a number that is answered in binary, and about those in JSON
+
+
+def oip_routes(shelf: Shelf) -> APIRouter:
+    """Health, metadata, inference."""
+    routes = APIRouter(prefix="/v2", tags=["open inference protocol"])
+
+    @routes.get("")
+    async def server(request: Request) -> dict[str, Any]:
+        """Name, version and extensions of the server."""
+        app = request.app
+        return {"name": app.title, "version": app.version, "extensions": ["binary_tensor_data"]}
+
+    @routes.get("/health/live")
+    async def live() -> dict[str, bool]:
+        """The process answers."""
+        return {"live": True}
+
+    @routes.get("/health/ready", responses={503: PROBLEMS[503]})
+    async def ready() -> dict[str, bool]:
+        """The bundles are loaded."""
+        if not shelf.models:
+            raise ProblemError(503, "no bundle is loaded yet", {"Retry-After": "1"})
+        return {"ready": True}
+
+    async def model(name: Name) -> dict[str, Any]:
+        """Versions, inputs and outputs of a model."""
+        return _metadata(shelf, shelf.find(name))
+
+    async def model_version(name: Name, version: Version) -> dict[str, Any]:
+        """`model` of one version."""
+        return _metadata(shelf, shelf.find(name, version))
+
+    async def model_ready(name: Name) -> dict[str, Any]:
+        """The model answers."""
+        return {"name": shelf.find(name).manifest.name, "ready": True}
+
+    async def version_ready(name: Name, version: Version) -> dict[str, Any]:
+        """The version answers."""
+        return {"name": shelf.find(name, version).manifest.name, "ready": True}
+
+    async def infer(name: Name, request: Request) -> Response:
+        """Probabilities of a batch of clips."""
+        return await _infer(shelf.find(name), request, shelf.limits)
+
+    async def infer_version(name: Name, version: Version, request: Request) -> Response:
+        """`infer` by one version of the model, whatever its share."""
+        return await _infer(shelf.find(name, version), request, shelf.limits)
+
+    one, of_version = "/models/{name}", "/models/{name}/versions/{version}"
+    for path, route in (
+        (one, model),
+        (of_version, model_version),
+        (f"{one}/ready", model_ready),
+        (f"{of_version}/ready", version_ready),
+    ):
+        routes.get(path, responses={404: PROBLEMS[404]})(route)
+    for path, route in ((f"{one}/infer", infer), (f"{of_version}/infer", infer_version)):
+        routes.post(path, response_model=InferResponse, responses=PROBLEMS, openapi_extra=INFER)(route)
+    return routes
+
+
+def _metadata(shelf: Shelf, model: Model) -> dict[str, Any]:
+    manifest = model.manifest
+    inputs = [
+        {
+            "name": value.name,
+            "datatype": "INT64" if value.name == "lengths" else "FP32",
+            "shape": [size if isinstance(size, int) else -1 for size in value.shape],
+        }
+        for value in manifest.inputs
+    ]
+    outputs = [output.model_dump(exclude_none=True) for output in _outputs(manifest, -1, -1).values()]
+    return {
+        "name": manifest.name,
+        "versions": [other.manifest.version for other in shelf.models if other.manifest.name == manifest.name],
+        "platform": "onnx_onnxv1",
+        "inputs": inputs,
+        "outputs": outputs,
+    }
+
+
+def _outputs(manifest: Manifest, clips: int, frames: int) -> dict[str, OutputTensor]:
+    """What may be asked for."""
+    sentences = manifest.task == "sentences"
+    probs = (clips, frames, len(manifest.labels)) if sentences else (clips, len(manifest.labels))
+    known = [OutputTensor(name="probs", datatype="FP32", shape=probs)]
+    if sentences:
+        known.append(OutputTensor(name="log_probs", datatype="FP32", shape=probs))
+    if any(output.name == "votes" for output in manifest.outputs):
+        votes = (clips, len(manifest.members), len(manifest.labels))
+        known.append(OutputTensor(name="votes", datatype="FP32", shape=votes))
+    known.append(OutputTensor(name="label", datatype="BYTES", shape=(clips,)))
+    return {output.name: output for output in known}
+
+
+async def _infer(model: Model, request: Request, limits: Limits) -> Response:
+    body = await read_body(request, limits)
+    asked, given = read_request(body, request.headers.get(JSON_BYTES))
+    clips, frames = read_rows(given, model.predictor.shapes, limits)
+    outputs, binary = _wanted(asked, _outputs(model.manifest, len(clips), frames), limits)
+    answers = await in_time(model, clips, limits, votes="votes" in binary)
+    tensors = {output.name: _tensor(output, model, clips, answers) for output in outputs}
+    response = InferResponse(
+        model_name=model.manifest.name, model_version=model.manifest.version, id=asked.id, outputs=outputs
+    )
+    content, json_bytes = write_response(response, tensors, binary)
+    if any(binary.values()):
+        return Response(content, media_type="application/octet-stream", headers={JSON_BYTES: str(json_bytes)})
+    return Response(content, media_type=JSON)
+
+
+def read_rows(
+    given: Mapping[str, Given], shapes: Mapping[str, tuple[int, ...]], limits: Limits
+) -> tuple[list[ClipInput], int]:
+    """Rows to clips, each cut to its length; and the frames of the tensors, which may be more than any clip has.
+
+    Args:
+        shapes: of each part that the model reads, in a frame.
+
+    Raises:
+        ProblemError: 422, inputs that are unknown, missing, of other shapes or of values that make no sense; 413, more
+            than the limits allow.
+    """
+    known = (*shapes, "time_s", "aspect", "lengths")
+    if unknown := set(given) - set(known):
+        raise BadInputError(f"unknown input {sorted(unknown)[0]!r}; this model reads {', '.join(known)}")
+    if "time_s" not in given or not set(given) & set(shapes):
+        raise BadInputError(f"inputs are missing; give time_s and {' or '.join(shapes)}")
+    if len(given["time_s"].tensor.shape) != 2:
+        raise BadInputError("time_s: its shape is to be (clips, frames)")
+    batch, frames = given["time_s"].tensor.shape
+    expected = {"time_s": (batch, frames), "aspect": (batch,), "lengths": (batch,)}
+    expected |= {part: (batch, frames, *shape) for part, shape in shapes.items()}
+    for name, each in given.items():
+        if each.tensor.shape != expected[name]:
+            raise BadInputError(f"{name}: shape {each.tensor.shape} is to be {expected[name]}, beside this time_s")
+    refuse_many(batch, frames, limits)
+    lengths = values(given["lengths"], INTEGERS) if "lengths" in given else np.full(batch, frames)
+    if lengths.min() < 1 or lengths.max() > frames:
+        raise BadInputError(f"lengths: each is to be 1 to {frames}, the frames of time_s")
+    aspects = values(given["aspect"], FLOATS) if "aspect" in given else np.full(batch, _ASPECT)
+    if not ((aspects > 0.05) & (aspects < 20)).all():
+        raise BadInputError("aspect: each is to be between 0.05 and 20")
+    times = values(given["time_s"], FLOATS)
+    with np.errstate(over="ignore", invalid="ignore"):  # what float32 cannot hold becomes infinite, and is refused
+        points = {part: values(given[part], FLOATS).astype(np.float32) for part in shapes if part in given}
+    clips = [
+        ClipInput(
+            {part: missing_or_finite(part, each[row, :length]) for part, each in points.items()},
+            seconds(times[row, :length].astype(float), length, "time_s"),
+            float(aspects[row]),
+        )
+        for row, length in enumerate(lengths.tolist())
+    ]
+    return clips, frames
+
+
+def _wanted(
+    asked: InferRequest, known: Mapping[str, OutputTensor], limits: Limits
+) -> tuple[list[OutputTensor], dict[str, bool]]:
+    """The outputs to give, and whether in binary.
+
+    Raises:
+        ProblemError: 422, an output that is unknown or named twice, or a way to give it; 413, an answer too large.
+    """
+    otherwise = bool(asked.parameters and asked.parameters.binary_data_output)
+    if not asked.outputs:
+        binary = {"probs": otherwise}
+    else:
+        binary = {}
+        for output in asked.outputs:
+            if output.name not in known or output.name in binary:
+                raise BadInputError(f"output {output.name!r} is unknown or named twice; there are {', '.join(known)}")
+            said = output.parameters
+            if said and (said.shared_memory_region is not None or said.classification is not None):
+                raise BadInputError(f"{output.name}: no shared memory or classification here; ask for 'label'")
+            binary[output.name] = otherwise if said is None or said.binary_data is None else said.binary_data
+    outputs = [known[name] for name in binary]
+    numbers = sum(_NUMBER[binary[it.name]] * math.prod(it.shape) for it in outputs)
+    if numbers > limits.body_bytes:
+        raise ProblemError(413, f"the answer is over {limits.body_bytes} bytes; send fewer clips, or ask for 'label'")
+    return outputs, binary
+
+
+def _tensor(
+    output: OutputTensor, model: Model, clips: Sequence[ClipInput], answers: Sequence[Answer]
+) -> np.ndarray | list[str]:
+    match output.name:
+        case "label":
+            wanted = Wanted(top_k=1)
+            each = zip(clips, answers, strict=True)
+            return [prediction(model, clip, answer, wanted).label or "" for clip, answer in each]
+        case "votes":
+            return np.array([answer.votes for answer in answers], np.float32)
+        case _:
+            probs = np.zeros(output.shape, np.float32)
+            for row, answer in zip(probs, answers, strict=True):
+                row[: len(answer.probs)] = answer.probs
+            return np.log(np.maximum(probs, np.float32(_SMALLEST))) if output.name == "log_probs" else probs
