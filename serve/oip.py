@@ -3,8 +3,6 @@
 A row of the inputs is a clip, padded to the longest; `docs/oip.md` says what may be left out and what else is lenient.
 There are no routes for Triton's own model configuration, repository and shared memory: clients need them for nothing
 here, and `extensions` does not claim them.
-
-Shape suffixes: B clips, T frames, K classes.
 """
 
 import math
@@ -17,31 +15,28 @@ from fastapi.responses import Response
 
 from serve.answers import in_time, prediction
 from serve.bodies import JSON, read_body
-from serve.bodies.checks import missing_or_finite, refuse_many, seconds
+from serve.bodies.rows import read_rows
 from serve.native import Name, Version
-from serve.openapi import INFER, PROBLEMS
+from serve.openapi import INFER, INFERRED, PROBLEMS
 from serve.problems import BadInputError, ProblemError
 from serve.schemas import Wanted
 from serve.settings import Limits
 from serve.shelf import Model, Shelf
 from serve.tensors import (
-    FLOATS,
-    INTEGERS,
+    BINARY,
     JSON_BYTES,
-    Given,
     InferRequest,
     InferResponse,
     OutputTensor,
     read_request,
-    values,
     write_response,
 )
 from sigflow.bundle import Manifest
 from sigflow.predictor import Answer, ClipInput
 
-_ASPECT = 4 / 3  # where the input is left out, as in the native protocol
 _SMALLEST = 1e-12  # probabilities below count as that in `log_probs`, as docs/bundle.md says
 _NUMBER = {True: 4, False: 20}  # bytes of a number that is answered in binary, and about those in JSON
+_UNKNOWN: dict[int | str, dict[str, Any]] = {404: PROBLEMS[404]}
 
 
 def oip_routes(shelf: Shelf) -> APIRouter:
@@ -66,40 +61,39 @@ def oip_routes(shelf: Shelf) -> APIRouter:
             raise ProblemError(503, "no bundle is loaded yet", {"Retry-After": "1"})
         return {"ready": True}
 
+    @routes.get("/models/{name}", responses=_UNKNOWN)
     async def model(name: Name) -> dict[str, Any]:
         """Versions, inputs and outputs of a model."""
         return _metadata(shelf, shelf.find(name))
 
+    @routes.get("/models/{name}/versions/{version}", responses=_UNKNOWN)
     async def model_version(name: Name, version: Version) -> dict[str, Any]:
         """`model` of one version."""
         return _metadata(shelf, shelf.find(name, version))
 
+    @routes.get("/models/{name}/ready", responses=_UNKNOWN)
     async def model_ready(name: Name) -> dict[str, Any]:
         """The model answers."""
         return {"name": shelf.find(name).manifest.name, "ready": True}
 
+    @routes.get("/models/{name}/versions/{version}/ready", responses=_UNKNOWN)
     async def version_ready(name: Name, version: Version) -> dict[str, Any]:
         """The version answers."""
         return {"name": shelf.find(name, version).manifest.name, "ready": True}
 
+    @routes.post("/models/{name}/infer", response_model=InferResponse, responses=INFERRED, openapi_extra=INFER)
     async def infer(name: Name, request: Request) -> Response:
         """Probabilities of a batch of clips."""
         return await _infer(shelf.find(name), request, shelf.limits)
 
+    @routes.post(
+        "/models/{name}/versions/{version}/infer",
+        response_model=InferResponse, responses=INFERRED, openapi_extra=INFER,
+    )  # fmt: skip
     async def infer_version(name: Name, version: Version, request: Request) -> Response:
         """`infer` by one version of the model, whatever its share."""
         return await _infer(shelf.find(name, version), request, shelf.limits)
 
-    one, of_version = "/models/{name}", "/models/{name}/versions/{version}"
-    for path, route in (
-        (one, model),
-        (of_version, model_version),
-        (f"{one}/ready", model_ready),
-        (f"{of_version}/ready", version_ready),
-    ):
-        routes.get(path, responses={404: PROBLEMS[404]})(route)
-    for path, route in ((f"{one}/infer", infer), (f"{of_version}/infer", infer_version)):
-        routes.post(path, response_model=InferResponse, responses=PROBLEMS, openapi_extra=INFER)(route)
     return routes
 
 
@@ -149,54 +143,8 @@ async def _infer(model: Model, request: Request, limits: Limits) -> Response:
     )
     content, json_bytes = write_response(response, tensors, binary)
     if any(binary.values()):
-        return Response(content, media_type="application/octet-stream", headers={JSON_BYTES: str(json_bytes)})
+        return Response(content, media_type=BINARY, headers={JSON_BYTES: str(json_bytes)})
     return Response(content, media_type=JSON)
-
-
-def read_rows(
-    given: Mapping[str, Given], shapes: Mapping[str, tuple[int, ...]], limits: Limits
-) -> tuple[list[ClipInput], int]:
-    """Rows to clips, each cut to its length; and the frames of the tensors, which may be more than any clip has.
-
-    Args:
-        shapes: of each part that the model reads, in a frame.
-
-    Raises:
-        ProblemError: 422, inputs that are unknown, missing, of other shapes or of values that make no sense; 413, more
-            than the limits allow.
-    """
-    known = (*shapes, "time_s", "aspect", "lengths")
-    if unknown := set(given) - set(known):
-        raise BadInputError(f"unknown input {sorted(unknown)[0]!r}; this model reads {', '.join(known)}")
-    if "time_s" not in given or not set(given) & set(shapes):
-        raise BadInputError(f"inputs are missing; give time_s and {' or '.join(shapes)}")
-    if len(given["time_s"].tensor.shape) != 2:
-        raise BadInputError("time_s: its shape is to be (clips, frames)")
-    batch, frames = given["time_s"].tensor.shape
-    expected = {"time_s": (batch, frames), "aspect": (batch,), "lengths": (batch,)}
-    expected |= {part: (batch, frames, *shape) for part, shape in shapes.items()}
-    for name, each in given.items():
-        if each.tensor.shape != expected[name]:
-            raise BadInputError(f"{name}: shape {each.tensor.shape} is to be {expected[name]}, beside this time_s")
-    refuse_many(batch, frames, limits)
-    lengths = values(given["lengths"], INTEGERS) if "lengths" in given else np.full(batch, frames)
-    if lengths.min() < 1 or lengths.max() > frames:
-        raise BadInputError(f"lengths: each is to be 1 to {frames}, the frames of time_s")
-    aspects = values(given["aspect"], FLOATS) if "aspect" in given else np.full(batch, _ASPECT)
-    if not ((aspects > 0.05) & (aspects < 20)).all():
-        raise BadInputError("aspect: each is to be between 0.05 and 20")
-    times = values(given["time_s"], FLOATS)
-    with np.errstate(over="ignore", invalid="ignore"):  # what float32 cannot hold becomes infinite, and is refused
-        points = {part: values(given[part], FLOATS).astype(np.float32) for part in shapes if part in given}
-    clips = [
-        ClipInput(
-            {part: missing_or_finite(part, each[row, :length]) for part, each in points.items()},
-            seconds(times[row, :length].astype(float), length, "time_s"),
-            float(aspects[row]),
-        )
-        for row, length in enumerate(lengths.tolist())
-    ]
-    return clips, frames
 
 
 def _wanted(

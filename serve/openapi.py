@@ -9,7 +9,7 @@ from serve.bodies import ARROW, JSON, NPY
 from serve.bodies.npy import NpyQuery
 from serve.problems import MEDIA_TYPE, Problem
 from serve.schemas import EXAMPLE, PredictRequest, Wanted
-from serve.tensors import JSON_BYTES, InferRequest
+from serve.tensors import BINARY, JSON_BYTES, InferRequest
 
 _WHAT = {
     400: "a body that cannot be read", 404: "no such model", 413: "too large", 415: "a media type that is not read",
@@ -52,7 +52,7 @@ INFER: dict[str, Any] = {
         "required": True,
         "content": {
             JSON: {"schema": {"$ref": _REF.format(model="InferRequest")}},
-            "application/octet-stream": _BYTES,
+            BINARY: _BYTES,
         },
     },
 }
@@ -60,6 +60,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"description": what, "content": {MEDIA_TYPE: {"schema": {"$ref": _REF.format(model="Problem")}}}}
     for status, what in _WHAT.items()
 }
+INFERRED = PROBLEMS | {200: {"description": f"in {BINARY} with the header {JSON_BYTES}", "content": {BINARY: _BYTES}}}
 
 
 def describe_bodies(api: FastAPI) -> None:

@@ -16,6 +16,7 @@ from pydantic_core import from_json
 from serve.problems import BadInputError, ProblemError
 from sigflow.config import Config
 
+BINARY = "application/octet-stream"  # JSON with binary data behind it
 JSON_BYTES = "Inference-Header-Content-Length"  # the header that says how long the JSON in front of binary data is
 FLOATS = {"FP32": "<f4", "FP64": "<f8", "FP16": "<f2"}
 INTEGERS = {"INT64": "<i8", "INT32": "<i4"}
@@ -136,7 +137,7 @@ def _json_size(body: bytes, json_bytes: str | None) -> int:
     if json_bytes is None:
         return len(body)
     if not json_bytes.isdecimal() or len(json_bytes) > 12 or int(json_bytes) > len(body):
-        raise ProblemError(400, f"{JSON_BYTES} is to be the bytes of JSON in a body of {len(body)} bytes")
+        raise ProblemError(400, f"{JSON_BYTES} must be the bytes of JSON in a body of {len(body)} bytes")
     return int(json_bytes)
 
 

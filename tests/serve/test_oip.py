@@ -4,13 +4,14 @@ The client is NVIDIA's, as it is, over real HTTP.
 """
 
 import asyncio
+import re
 import threading
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
-import onnx.parser
 import pytest
 import tritonclient.http as triton  # type: ignore[import-untyped]
 import uvicorn
@@ -19,56 +20,16 @@ from serve.api import make_api
 from serve.batching import Batcher
 from serve.settings import Limits, Served
 from serve.shelf import Model, Shelf
-from sigflow.bundle import Bundle, GraphTensor, Manifest, read_bundle
+from sigflow.bundle import Bundle, read_bundle
 from sigflow.predictor import ClipInput, batch_inputs
 from sigflow.storage import Location
 from tests.serve.shelves import renamed, shelf_of
 from tests.serve.test_api import Client
 from tests.serve.test_batching import Held
 from tests.serve.test_batching import clip as one_hand
+from tests.serve.tiny import SENTENCES, VOTES, tiny
 
 HANDS = {"left_hand": (21, 3), "right_hand": (21, 3)}
-DATATYPES = {"float16": "FP16", "float32": "FP32", "float64": "FP64", "int32": "INT32", "int64": "INT64"}
-_HEAD = """<ir_version: 10, opset_import: ["": 20]>
-tiny (float[batch, frames, 21, 3] left_hand, float[batch, frames] time_s, float[batch] aspect, int64[batch] lengths)
-"""
-# Recognisers of the mean point, so small that all that they answer can be told from what they are asked.
-SENTENCES = (
-    _HEAD
-    + """=> (float[batch, frames, 3] probs) <float zero = {0}, int64[1] points = {2}> {
-    missing = IsNaN(left_hand)
-    seen = Where(missing, zero, left_hand)
-    mean = ReduceMean<keepdims = 0>(seen, points)
-    probs = Softmax(mean)
-}"""
-)
-VOTES = (
-    _HEAD
-    + """=> (float[batch, 3] probs, float[batch, 2, 3] votes)
-<float zero = {0}, float two = {2}, int64[2] rest = {1, 2}, int64[1] member = {1}> {
-    missing = IsNaN(left_hand)
-    seen = Where(missing, zero, left_hand)
-    sum = ReduceSum<keepdims = 0>(seen, rest)
-    half = Div(sum, two)
-    first = Softmax(sum)
-    second = Softmax(half)
-    probs = Mean(first, second)
-    row = Unsqueeze(first, member)
-    other = Unsqueeze(second, member)
-    votes = Concat<axis = 1>(row, other)
-}"""
-)
-
-
-def tiny(name: str, text: str, **changes: Any) -> Bundle:
-    graph = onnx.parser.parse_model(text)
-    manifest = Manifest(
-        name=name, version="1", created="2025-01-01T00:00:00+00:00", labels=("none", "left", "right"),
-        parts=("left_hand",), extractor="", recipes=(), metrics={}, parity={}, members=({"run": "a"}, {"run": "b"}),
-        inputs=(GraphTensor(name="left_hand", dtype="float32", shape=("batch", "frames", 21, 3)),),
-        outputs=tuple(GraphTensor(name=output.name, dtype="float32", shape=()) for output in graph.graph.output),
-    )  # fmt: skip
-    return Bundle(manifest.model_copy(update=changes), graph.SerializeToString())
 
 
 @pytest.fixture(scope="module")
@@ -116,9 +77,16 @@ def clips_of(*lengths: int) -> list[ClipInput]:
 def inputs_of(arrays: dict[str, np.ndarray], *, binary: bool = True) -> list[Any]:
     found = []
     for name, array in arrays.items():
-        found.append(triton.InferInput(name, list(array.shape), DATATYPES[array.dtype.name]))
+        found.append(triton.InferInput(name, list(array.shape), triton.np_to_triton_dtype(array.dtype)))
         found[-1].set_data_from_numpy(array, binary_data=binary)
     return found
+
+
+def packed(arrays: dict[str, np.ndarray], *names: str) -> dict[str, Any]:
+    """What httpx posts for these inputs and outputs; the body is the client's."""
+    outputs = [triton.InferRequestedOutput(name) for name in names]
+    body, json_bytes = triton.InferenceServerClient.generate_request_body(inputs_of(arrays), outputs=outputs)
+    return {"content": body, "headers": {"Inference-Header-Content-Length": str(json_bytes)}}
 
 
 def natively(address: str, clips: Sequence[ClipInput]) -> np.ndarray:
@@ -243,9 +211,10 @@ def test_of_sentences_frames_come_padded_with_logarithms_and_glosses(client: Any
     hands = np.full((2, 5, 21, 3), np.nan, np.float32)
     for row, frame, best in ((0, 0, 1), (0, 1, 0), (0, 2, 2), (1, 0, 2), (1, 1, 2), (1, 4, 1)):
         hands[row, frame] = np.eye(3)[best] * 40
-    sent = {"left_hand": hands, "time_s": np.tile(np.arange(5, dtype=np.float32), (2, 1)), "lengths": np.array([3, 2])}
+    times_BT = np.tile(np.arange(5, dtype=np.float32), (2, 1))
+    sent = inputs_of({"left_hand": hands, "time_s": times_BT, "lengths": np.array([3, 2])})
     names = ("probs", "log_probs", "label")
-    result = client.infer("sentences", inputs_of(sent), outputs=[triton.InferRequestedOutput(name) for name in names])
+    result = client.infer("sentences", sent, outputs=[triton.InferRequestedOutput(name) for name in names])
     frames = result.as_numpy("probs")
     assert frames.shape == (2, 5, 3)
     assert frames[0].argmax(1).tolist() == [1, 0, 2, 0, 0]
@@ -268,7 +237,7 @@ def test_what_is_wrong_reaches_the_clients_user(client: Any) -> None:
     assert refused(404, sent, model="other") == "no model 'other'; there are gestures, sentences, votes"
     assert refused(404, sent, "3") == "no version '3' of 'gestures'; there are 1a2b3c, older"
     wrong = inputs_of(arrays | {"left_hand": arrays["left_hand"][:, :, :20]})
-    assert "left_hand: shape (1, 5, 20, 3) is to be (1, 5, 21, 3)" in refused(422, wrong)
+    assert "left_hand: expected the shape (1, 5, 21, 3) beside this time_s, got (1, 5, 20, 3)" in refused(422, wrong)
     assert "compressed" in refused(415, sent, request_compression_algorithm="gzip")
     classes = [triton.InferRequestedOutput("probs", class_count=2)]
     assert "no shared memory or classification here" in refused(422, sent, outputs=classes)
@@ -288,17 +257,15 @@ def test_both_protocols_share_runs_of_the_graph(exported_bundle: Location) -> No
     held = Held(exported_bundle)
     api = make_api(Shelf([Model(Served(bundle="here"), held, Batcher(held))]))
     clip = one_hand(30)
-    body, json_bytes = triton.InferenceServerClient.generate_request_body(inputs_of(batch_inputs([clip], HANDS)))
     native = {"landmarks": {"right_hand": clip.parts["right_hand"].tolist()}, "fps": 30}
 
     async def main() -> None:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(api), base_url="http://test") as inside:
-            headers = {"Inference-Header-Content-Length": str(json_bytes)}
             asked = []
             for path, sent in (
                 ("/v1/models/gestures:predict", {"json": native}),
                 ("/v1/models/gestures:predict", {"json": native}),
-                ("/v2/models/gestures/infer", {"content": body, "headers": headers}),
+                ("/v2/models/gestures/infer", packed(batch_inputs([clip], HANDS))),
             ):
                 asked.append(asyncio.create_task(inside.post(path, **sent)))
                 for _ in range(100):  # the first is computed before the others come
@@ -313,8 +280,31 @@ def test_both_protocols_share_runs_of_the_graph(exported_bundle: Location) -> No
 
 def test_no_answer_in_time_is_said_so(bundle: Bundle) -> None:
     late = Client(make_api(shelf_of(bundle, limits=Limits(deadline_s=1e-9))))
-    sent = inputs_of(batch_inputs(clips_of(30), HANDS), binary=False)
-    body, _ = triton.InferenceServerClient.generate_request_body(sent)
-    answer = late.post("/v2/models/gestures/infer", content=body)
+    answer = late.post("/v2/models/gestures/infer", **packed(batch_inputs(clips_of(30), HANDS)))
     assert answer.status_code == 504
     assert answer.json()["error"] == answer.json()["detail"] == "no answer within 1e-09 s; send less, or later"
+
+
+def test_an_answer_larger_than_a_request_may_be_is_refused() -> None:
+    wide = tiny("wide", SENTENCES, task="sentences", labels=tuple(map(str, range(200))))
+    small = Client(make_api(shelf_of(wide, limits=Limits(body_bytes=100_000))))
+    hand, times = np.zeros((1, 200, 21, 3), np.float16), np.arange(200, dtype=np.float32)[None]
+    answers = [
+        small.post("/v2/models/wide/infer", **packed({"left_hand": hand, "time_s": times}, name))
+        for name in ("probs", "label")
+    ]
+    assert [answer.status_code for answer in answers] == [413, 200]
+    assert "the answer is over 100000 bytes" in answers[0].json()["error"]
+
+
+def test_the_example_of_the_documentation_runs(address: str) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", (Path(__file__).parents[2] / "docs/oip.md").read_text(), re.DOTALL)
+    exec(code.replace("127.0.0.1:8000", address), {})
+
+
+def test_the_documentation_has_what_is_sent_and_what_comes_back(address: str) -> None:
+    document = httpx.get(f"http://{address}/openapi.json").json()
+    operation = document["paths"]["/v2/models/{name}/infer"]["post"]
+    assert operation["requestBody"]["content"].keys() == {"application/json", "application/octet-stream"}
+    assert operation["responses"]["200"]["content"].keys() == {"application/json", "application/octet-stream"}
+    assert {"InferRequest", "InferResponse", "InputTensor", "Problem"} <= document["components"]["schemas"].keys()

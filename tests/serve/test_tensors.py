@@ -21,7 +21,7 @@ INFER = "/v2/models/gestures/infer"
 HAND = np.random.default_rng(0).uniform(0.2, 0.8, (2, 3, 21, 3)).astype(np.float32)
 TIMES = np.tile(np.arange(3, dtype=np.float32) / 25, (2, 1))
 TYPES = {"<f2": "FP16", "<f4": "FP32", "<f8": "FP64", "<i4": "INT32", "<i8": "INT64"}
-Change = Mapping[str, Any]
+Change = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
@@ -45,21 +45,16 @@ def asked(*changes: Change, **more: Any) -> dict[str, Any]:
     return {"inputs": [each | change for each, change in zip(inputs, [*changes, {}, {}, {}], strict=False)]} | more
 
 
-def laid_out(request: Mapping[str, Any], *behind: bytes) -> tuple[bytes, int]:
-    """A body with binary data, and how much of it is JSON."""
-    text = json.dumps(request).encode()
-    return b"".join([text, *behind]), len(text)
-
-
-def binary(**changes: Any) -> tuple[bytes, int]:
-    """A good body of binary tensors; with changes to the hand."""
+def binary(hand: np.ndarray = HAND, times: np.ndarray = TIMES, **changes: Any) -> tuple[bytes, int]:
+    """A good body of binary tensors, and how much of it is JSON; with changes to the hand."""
     inputs = []
-    for name, array in {"right_hand": HAND, "time_s": TIMES}.items():
+    for name, array in {"right_hand": hand, "time_s": times}.items():
         each = tensor(name, array, parameters={"binary_data_size": array.nbytes})
         del each["data"]
         inputs.append(each)
     inputs[0] |= changes
-    return laid_out({"inputs": inputs}, HAND.tobytes(), TIMES.tobytes())
+    text = json.dumps({"inputs": inputs}).encode()
+    return b"".join([text, hand.tobytes(), times.tobytes()]), len(text)
 
 
 def sent(client: Client, body: bytes, json_bytes: object = None, **headers: str) -> httpx.Response:
@@ -119,17 +114,17 @@ def test_what_lies_beyond_a_clips_length_counts_for_nothing(client: Client) -> N
 @pytest.mark.parametrize(
     ("body", "detail"),
     [
-        (asked({"name": "pose"}), "unknown input 'pose'; this model reads left_hand, right_hand, time_s, aspect, length"),
+        (asked({"name": "pose"}), "unknown input 'pose'; this model reads left_hand, right_hand, time_s, aspect"),
         (asked({"name": "time_s"}), "input 'time_s' is given twice"),
         ({"inputs": [tensor("time_s", TIMES)]}, "inputs are missing; give time_s and left_hand or right_hand"),
         ({"inputs": [tensor("right_hand", HAND)]}, "inputs are missing; give time_s and left_hand or right_hand"),
         ({"inputs": []}, "inputs: "),
         ({}, "inputs: "),
         ([], "body: "),
-        (asked({"shape": [2, 3, 63]}), "right_hand: shape (2, 3, 63) is to be (2, 3, 21, 3)"),
-        (asked({"shape": [1, 3, 21, 3]}), "right_hand: shape (1, 3, 21, 3) is to be (2, 3, 21, 3)"),
-        (asked({}, {"shape": [6]}), "time_s: its shape is to be (clips, frames)"),
-        (asked({}, {}, {"shape": [2, 1]}), "lengths: shape (2, 1) is to be (2,)"),
+        (asked({"shape": [2, 3, 63]}), "right_hand: expected the shape (2, 3, 21, 3) beside this time_s, got"),
+        (asked({"shape": [1, 3, 21, 3]}), "right_hand: expected the shape (2, 3, 21, 3) beside this time_s, got"),
+        (asked({}, {"shape": [6]}), "time_s: expected the shape (clips, frames)"),
+        (asked({}, {}, {"shape": [2, 1]}), "lengths: expected the shape (2,)"),
         (asked({"shape": [2, -3, 21, 3]}), "inputs.0.shape.1: "),
         (asked({"shape": [2, 0, 21, 3]}), "inputs.0.shape.1: "),
         (asked({"shape": [2, 3.0, 21, 3]}), "inputs.0.shape.1: "),
@@ -162,14 +157,14 @@ def test_what_lies_beyond_a_clips_length_counts_for_nothing(client: Client) -> N
         (asked({}, {"data": [0, None, 2, 0, 1, 2]}), "'time_s' needs 3 finite numbers that increase"),
         (asked({}, {"data": [0, 1, float("inf"), 0, 1, 2]}), "'time_s' needs 3 finite numbers that increase"),
         (asked({}, {"data": [0, 1, 1e300, 0, 1, 2], "datatype": "FP64"}), "'time_s' needs 3 finite numbers"),
-        (asked({}, {}, {"data": [0, 3]}), "lengths: each is to be 1 to 3"),
-        (asked({}, {}, {"data": [4, 3]}), "lengths: each is to be 1 to 3"),
-        (asked({}, {}, {"data": [-1, 3]}), "lengths: each is to be 1 to 3"),
+        (asked({}, {}, {"data": [0, 3]}), "lengths: each must be 1 to 3"),
+        (asked({}, {}, {"data": [4, 3]}), "lengths: each must be 1 to 3"),
+        (asked({}, {}, {"data": [-1, 3]}), "lengths: each must be 1 to 3"),
         (asked({}, {}, {"data": [2.5, 3]}), "lengths: 'data' has values that are no INT64"),
         (asked({}, {}, {"data": [None, 3]}), "lengths: 'data' has values that are no INT64"),
         (asked({}, {}, {"data": [2**70, 3]}), "lengths: 'data' has values that are no INT64"),
-        (asked({}, {}, tensor("aspect", np.float32([1, 0]))), "aspect: each is to be between 0.05 and 20"),
-        (asked({}, {}, tensor("aspect", np.float32([1, np.nan]))), "aspect: each is to be between 0.05 and 20"),
+        (asked({}, {}, tensor("aspect", np.array([1, 0], "f4"))), "aspect: each must be between 0.05 and 20"),
+        (asked({}, {}, tensor("aspect", np.array([1, np.nan], "f4"))), "aspect: each must be between 0.05 and 20"),
         (asked(outputs=[{"name": "logits"}]), "output 'logits' is unknown or named twice; there are probs, label"),
         (asked(outputs=[{"name": "probs"}] * 2), "output 'probs' is unknown or named twice"),
         (asked(outputs=[{"name": "probs"}] * 1000), "outputs: "),
@@ -194,28 +189,14 @@ def test_clips_beyond_the_limits_are_refused_before_their_data_are_looked_at(ref
     assert "2147483648 clips in one request" in refused(shaped(2**31, 2**31), 413)
 
 
-def test_an_answer_larger_than_a_request_may_be_is_refused(exported_bundle: Location) -> None:
-    bundle = read_bundle(exported_bundle)
-    small = Client(make_api(shelf_of(bundle, limits=Limits(body_bytes=1200))))
-    hands, times = np.full((50, 1, 21, 3), np.nan, np.float16), np.zeros((50, 1), np.float32)
-    small = Client(make_api(shelf_of(bundle, limits=Limits(body_bytes=8000))))
-    inputs = []
-    for name, array in {"right_hand": hands, "time_s": times}.items():
-        inputs.append(tensor(name, array, parameters={"binary_data_size": array.nbytes}))
-        del inputs[-1]["data"]
-    for outputs, status in (([{"name": "probs"}], 200), ([{"name": "label"}], 200)):
-        body = laid_out({"inputs": inputs, "outputs": outputs}, hands.tobytes(), times.tobytes())
-        assert sent(small, *body).status_code == status
-
-
 @pytest.mark.parametrize(
     ("json_bytes", "detail"),
     [
-        ("nonsense", "Inference-Header-Content-Length is to be the bytes of JSON"),
-        ("-1", "Inference-Header-Content-Length is to be the bytes of JSON"),
-        ("1.5", "Inference-Header-Content-Length is to be the bytes of JSON"),
-        ("9" * 5000, "Inference-Header-Content-Length is to be the bytes of JSON"),
-        (len(binary()[0]) + 1, "Inference-Header-Content-Length is to be the bytes of JSON"),
+        ("nonsense", "Inference-Header-Content-Length must be the bytes of JSON"),
+        ("-1", "Inference-Header-Content-Length must be the bytes of JSON"),
+        ("1.5", "Inference-Header-Content-Length must be the bytes of JSON"),
+        ("9" * 5000, "Inference-Header-Content-Length must be the bytes of JSON"),
+        (len(binary()[0]) + 1, "Inference-Header-Content-Length must be the bytes of JSON"),
         (0, "the body is no JSON"),
         (binary()[1] - 1, "the body is no JSON"),
         (binary()[1] + 1, "the body is no JSON"),
@@ -279,15 +260,15 @@ def test_compressed_and_large_bodies_are_refused(refused: Callable[..., str]) ->
     assert "over 1048576 bytes" in refused(b" " * ((1 << 20) + 1), 413)
 
 
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=250)
 @given(
-    st.lists(st.tuples(st.integers(0, 1 << 12), st.binary(max_size=4), st.integers(0, 4)), min_size=1, max_size=4),
+    st.lists(st.tuples(st.integers(0, 1 << 10), st.binary(max_size=4), st.integers(0, 4)), min_size=1, max_size=4),
     st.integers(-3, 3) | st.none(),
 )
 def test_bytes_changed_anywhere_never_end_the_server(
     client: Client, changes: list[tuple[int, bytes, int]], shift: int | None
 ) -> None:
-    body, json_bytes = binary()
+    body, json_bytes = binary(HAND[:1, :1], TIMES[:1, :1])  # about as much JSON as data
     for place, put, taken in changes:
         place %= len(body)
         body = body[:place] + put + body[place + taken :]
@@ -299,7 +280,7 @@ _SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max
 _ANYTHING = st.recursive(_SCALARS, lambda of: st.lists(of, max_size=3) | st.dictionaries(st.text(max_size=3), of))
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=100)
 @given(st.data())
 def test_values_changed_anywhere_never_end_the_server(client: Client, data: st.DataObject) -> None:
     body = asked(id="1", parameters={"binary_data_output": False}, outputs=[{"name": "probs", "parameters": {}}])
