@@ -27,9 +27,7 @@ from tests.serve.shelves import renamed, shelf_of
 from tests.serve.test_api import Client
 from tests.serve.test_batching import Held
 from tests.serve.test_batching import clip as one_hand
-from tests.serve.tiny import SENTENCES, VOTES, tiny
-
-HANDS = {"left_hand": (21, 3), "right_hand": (21, 3)}
+from tests.serve.tiny import HANDS, SENTENCES, VOTES, clips_of, tiny
 
 
 @pytest.fixture(scope="module")
@@ -61,17 +59,6 @@ def address(shelf: Shelf) -> Iterator[str]:
 def client(address: str) -> Iterator[Any]:
     with triton.InferenceServerClient(address, concurrency=4) as client:
         yield client
-
-
-def clips_of(*lengths: int) -> list[ClipInput]:
-    """Clips of both hands, of which some frames are missing."""
-    rng = np.random.default_rng(0)
-    clips = []
-    for length in lengths:
-        hands = {part: rng.uniform(0.1, 0.9, (length, *shape)).astype(np.float32) for part, shape in HANDS.items()}
-        hands["left_hand"][: length // 2] = np.nan
-        clips.append(ClipInput(hands, np.arange(length, dtype=np.float32) / 25, float(rng.uniform(0.5, 2))))
-    return clips
 
 
 def inputs_of(arrays: dict[str, np.ndarray], *, binary: bool = True) -> list[Any]:

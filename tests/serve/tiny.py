@@ -1,14 +1,17 @@
-"""Bundles of the smallest graphs of their kind: what they answer can be told from what they are asked.
+"""Bundles of the smallest graphs of their kind, whose answers can be told from what they are asked, and random clips.
 
 `SENTENCES`: the left hand's mean point as likelihoods of three labels, in each frame; `VOTES`: two members' of its sum.
 """
 
 from typing import Any
 
+import numpy as np
 import onnx.parser
 
 from sigflow.bundle import Bundle, GraphTensor, Manifest
+from sigflow.predictor import ClipInput
 
+HANDS = {"left_hand": (21, 3), "right_hand": (21, 3)}
 _HEAD = """<ir_version: 10, opset_import: ["": 20]>
 tiny (float[batch, frames, 21, 3] left_hand, float[batch, frames] time_s, float[batch] aspect, int64[batch] lengths)
 """
@@ -49,3 +52,14 @@ def tiny(name: str, text: str, **changes: Any) -> Bundle:
         outputs=tuple(GraphTensor(name=output.name, dtype="float32", shape=()) for output in graph.graph.output),
     )  # fmt: skip
     return Bundle(manifest.model_copy(update=changes), graph.SerializeToString())
+
+
+def clips_of(*lengths: int) -> list[ClipInput]:
+    """Clips of both hands, of which some frames are missing."""
+    rng = np.random.default_rng(0)
+    clips = []
+    for length in lengths:
+        hands = {part: rng.uniform(0.1, 0.9, (length, *shape)).astype(np.float32) for part, shape in HANDS.items()}
+        hands["left_hand"][: length // 2] = np.nan
+        clips.append(ClipInput(hands, np.arange(length, dtype=np.float32) / 25, float(rng.uniform(0.5, 2))))
+    return clips
