@@ -9,6 +9,7 @@ from serve.access_log import AccessLog
 from serve.batching import RETRY_AFTER
 from serve.guard import Door, Guard
 from serve.native import native_routes
+from serve.oip import oip_routes
 from serve.openapi import PROBLEMS, describe_bodies
 from serve.problems import ProblemError, answer_errors_as_problems
 from serve.shelf import Shelf
@@ -40,6 +41,7 @@ def make_api(shelf: Shelf, door: Door | None = None, *, names_answers: bool = Tr
         return {"status": "ready", "models": names} | ({"refused": True} if shelf.refused else {})
 
     api.include_router(native_routes(shelf))
+    api.include_router(oip_routes(shelf))
     describe_bodies(api)
     _put_outermost(api, door or Door(), shelf.meter, names_answers)
     return api

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve.keys import ENVIRONMENT, Keyring, find_key
@@ -144,7 +145,8 @@ class Guard:
             if websocket and "websocket.http.response" not in scope.get("extensions", {}):
                 await send({"type": "websocket.close", "code": 1008, "reason": error.detail[:120]})
             else:
-                await problem(error.status, error.detail, error.headers)(scope, receive, answer)
+                asked = None if websocket else Request(scope)
+                await problem(error.status, error.detail, error.headers, asked)(scope, receive, answer)
             return
         await self._app(_without_key(scope), receive, answer)
 

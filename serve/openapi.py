@@ -10,6 +10,7 @@ from serve.bodies.npy import NpyQuery
 from serve.guard import ALWAYS_OPEN
 from serve.problems import MEDIA_TYPE, Problem
 from serve.schemas import EXAMPLE, PredictRequest, Wanted
+from serve.tensors import BINARY, JSON_BYTES, InferRequest
 
 _WHAT = {
     400: "a body that cannot be read", 404: "no such model", 408: "a body that comes too slowly", 413: "too large",
@@ -46,6 +47,24 @@ PREDICT: dict[str, Any] = {
         },
     },
 }
+INFER: dict[str, Any] = {
+    "parameters": [
+        {
+            "name": JSON_BYTES,
+            "in": "header",
+            "required": False,
+            "schema": {"type": "integer", "minimum": 1},
+            "description": "bytes of JSON in front of binary tensors; without it the whole body is JSON",
+        }
+    ],
+    "requestBody": {
+        "required": True,
+        "content": {
+            JSON: {"schema": {"$ref": _REF.format(model="InferRequest")}},
+            BINARY: _BYTES,
+        },
+    },
+}
 
 
 def _problems(what: dict[int, str]) -> dict[int | str, dict[str, Any]]:
@@ -54,6 +73,7 @@ def _problems(what: dict[int, str]) -> dict[int | str, dict[str, Any]]:
 
 
 PROBLEMS = _problems(_WHAT)
+INFERRED = PROBLEMS | {200: {"description": f"in {BINARY} with the header {JSON_BYTES}", "content": {BINARY: _BYTES}}}
 
 
 def describe_bodies(api: FastAPI) -> None:
@@ -62,7 +82,9 @@ def describe_bodies(api: FastAPI) -> None:
 
     def openapi() -> dict[str, Any]:
         document = plain()
-        _, known = models_json_schema([(PredictRequest, "validation"), (Problem, "validation")], ref_template=_REF)
+        _, known = models_json_schema(
+            [(model, "validation") for model in (PredictRequest, InferRequest, Problem)], ref_template=_REF
+        )
         document["components"]["schemas"] |= known["$defs"]
         document["components"]["securitySchemes"] = _KEYS
         document["security"] = [{"bearer": []}, {"header": []}, {}]  # the last: where the server has no keys

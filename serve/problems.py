@@ -15,12 +15,13 @@ _LONGEST = 500  # characters of a detail: it may quote what a client sent
 
 
 class Problem(Config):
-    """RFC 9457 problem details."""
+    """RFC 9457 problem details; under /v2 also `error`, the detail as the Open Inference Protocol calls it."""
 
     type: str = "about:blank"
     title: str
     status: int
     detail: str
+    error: str | None = None
 
 
 class ProblemError(Exception):
@@ -38,29 +39,37 @@ class BadInputError(ProblemError):
         super().__init__(422, detail)
 
 
-def problem(status: int, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    """The response."""
-    readable = detail[:_LONGEST].encode("utf-8", "replace").decode()  # JSON may hold halves of characters
-    body = Problem(title=HTTPStatus(status).phrase, status=status, detail=readable)
-    return JSONResponse(body.model_dump(), status, headers=dict(headers or {}), media_type=MEDIA_TYPE)
+def problem(
+    status: int, detail: str, headers: Mapping[str, str] | None = None, request: Request | None = None
+) -> JSONResponse:
+    """The response to `request`."""
+    detail = detail[:_LONGEST].encode("utf-8", "replace").decode()  # JSON may hold halves of characters
+    error = detail if request is not None and _is_oip(request) else None
+    body = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, error=error)
+    return JSONResponse(body.model_dump(exclude_none=True), status, headers=dict(headers or {}), media_type=MEDIA_TYPE)
+
+
+def _is_oip(request: Request) -> bool:
+    path: str = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
+    return path == "/v2" or path.startswith("/v2/")
 
 
 def answer_errors_as_problems(api: FastAPI) -> None:
     """Also those of FastAPI and Starlette, and those that nobody foresaw."""
 
     @api.exception_handler(ProblemError)
-    async def ours(_: Request, error: ProblemError) -> JSONResponse:
-        return problem(error.status, error.detail, error.headers)
+    async def ours(request: Request, error: ProblemError) -> JSONResponse:
+        return problem(error.status, error.detail, error.headers, request)
 
     @api.exception_handler(RequestValidationError)
-    async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
-        return problem(422, f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}")
+        return problem(422, f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}", request=request)
 
     @api.exception_handler(HTTPException)
-    async def http(_: Request, error: HTTPException) -> JSONResponse:
-        return problem(error.status_code, str(error.detail), error.headers)
+    async def http(request: Request, error: HTTPException) -> JSONResponse:
+        return problem(error.status_code, str(error.detail), error.headers, request)
 
     @api.exception_handler(Exception)
-    async def unforeseen(_: Request, error: Exception) -> JSONResponse:
-        return problem(500, "an error of the server's own; its log has more")
+    async def unforeseen(request: Request, error: Exception) -> JSONResponse:
+        return problem(500, "an error of the server's own; its log has more", request=request)

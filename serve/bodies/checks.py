@@ -16,12 +16,15 @@ def refuse_many(clips: int, longest: int, limits: Limits) -> None:
         raise ProblemError(413, f"clips x frames of the longest is over {limits.padded_frames}; send several requests")
 
 
-def seconds(times: np.ndarray, count: int) -> np.ndarray:
-    """Times of `count` frames, float32 from 0 on, (T,). 422 if they are not that many, finite and increasing."""
+def seconds(times: np.ndarray, count: int, name: str = "time_ms") -> np.ndarray:
+    """Times of `count` frames, float32 from 0 on, (T,). 422 if they are not that many, finite and increasing.
+
+    `name`: what the client calls them.
+    """
     with np.errstate(over="ignore", invalid="ignore"):  # what float32 cannot hold becomes infinite, and is refused
         time_s: np.ndarray = (times - times[:1]).astype(np.float32)
     if len(time_s) != count or not np.isfinite(time_s).all() or (np.diff(time_s) <= 0).any():
-        raise BadInputError(f"'time_ms' needs {count} finite numbers that increase, one per frame")
+        raise BadInputError(f"'{name}' needs {count} finite numbers that increase, one per frame")
     return time_s
 
 

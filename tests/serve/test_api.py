@@ -272,7 +272,7 @@ def test_an_unknown_model_is_not_found_and_the_known_ones_are_named(
 
 
 def test_even_wrong_addresses_methods_and_bodies_are_answered_as_problems(client: Client) -> None:
-    problem(client.get("/v2/nothing"), 404)
+    problem(client.get("/v1/nothing"), 404)
     problem(client.request("DELETE", "/v1/models"), 405)
     for content in (b"{", b"", b"[]", b"\xff\xfe", b"null"):
         answer = client.post(PREDICT, content=content, headers={"content-type": "application/json"})
