@@ -13,24 +13,26 @@ from serve.settings import Limits
 from sigflow.predictor import ClipInput
 
 JSON, NPY, ARROW = "application/json", "application/x-npy", "application/vnd.apache.arrow.stream"
+VIDEO = ("video/mp4", "video/webm", "application/octet-stream")
 
 
-async def read_body(request: Request, limits: Limits) -> bytes:
-    """The whole body, never more than the limit.
+async def read_body(request: Request, limits: Limits, *, most_bytes: int | None = None) -> bytes:
+    """The whole body, never more than the limit: `most_bytes`, or else that of bodies.
 
     Raises:
         ProblemError: 413, it is larger; 415, it is compressed.
     """
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise ProblemError(415, "compressed bodies are not read; send it without Content-Encoding")
-    large = ProblemError(413, f"the body is over {limits.body_bytes} bytes; send fewer or shorter clips")
+    most_bytes = most_bytes or limits.body_bytes
+    large = ProblemError(413, f"the body is over {most_bytes} bytes; send fewer or shorter clips")
     announced = request.headers.get("content-length", "0")
-    if not announced.isdecimal() or int(announced) > limits.body_bytes:
+    if not announced.isdecimal() or int(announced) > most_bytes:
         raise large
     parts, size = [], 0
     async for part in request.stream():
         size += len(part)
-        if size > limits.body_bytes:
+        if size > most_bytes:
             raise large
         parts.append(part)
     return b"".join(parts)

@@ -81,9 +81,7 @@ class IsolatedExtractor:
             for clip in left.values():
                 yield "quarantine", quarantine_table([failure(clip, self._options, *problem)])
 
-    def extract_bytes(
-        self, video: bytes, *, stopped: Callable[[], bool] = lambda: False
-    ) -> tuple[Kind, pa.Table]:
+    def extract_bytes(self, video: bytes, *, stopped: Callable[[], bool] = lambda: False) -> tuple[Kind, pa.Table]:
         """`extract` of a whole video that is no file."""
         child = self._started(stopped)
         clip = dict.fromkeys(MANIFEST_SCHEMA.names) | {"clip_id": "", "source": child.hold(video)}

@@ -43,14 +43,13 @@ class Bounds(Config):
     @property
     def codec_options(self) -> dict[str, str]:
         """As ffmpeg's decoders take them; they refuse a larger frame before they make room for it."""
-        allowed = {} if self.codecs is None else {"codec_whitelist": ",".join(self.codecs)}
-        return allowed | {"max_pixels": str(self.pixels)}
+        return {"max_pixels": str(self.pixels)}
 
     @property
     def options(self) -> dict[str, str]:
-        """Also as its demuxers take them, which decode a little to find out what there is."""
-        allowed = {} if self.formats is None else {"format_whitelist": ",".join(self.formats)}
-        return allowed | self.codec_options
+        """As its demuxers take them, which decode a little to find out what there is."""
+        allowed = {"format_whitelist": self.formats, "codec_whitelist": self.codecs}
+        return self.codec_options | {name: ",".join(these) for name, these in allowed.items() if these is not None}
 
     def refuse(self, pixels: int, seconds: float, frames: int) -> None:
         """ClipError for more than they allow."""
@@ -139,13 +138,16 @@ def decode(
     try:
         container = av.open(source, mode="r", options=bounds.options)
     except (FFmpegError, ValueError, UnicodeError) as error:
-        raise ClipError("open", f"not a readable video: {_reason(error)}") from error
+        of = f" of {', '.join(bounds.formats)}" if bounds.formats else ""
+        raise ClipError("open", f"not a readable video{of}: {_reason(error)}") from error
     with container:
         if not container.streams.video:
             raise ClipError("open", "no video stream")
         stream = container.streams.video[0]
         if stream.codec_context is None:
             raise ClipError("open", "a video stream of an unknown codec")
+        if bounds.codecs is not None and stream.codec_context.name not in bounds.codecs:
+            raise ClipError("open", f"codec {stream.codec_context.name} is not read; {', '.join(bounds.codecs)} are")
         whole_s = container.duration / av.time_base if container.duration else 0.0
         if stream.duration and stream.time_base:
             whole_s = float(stream.duration * stream.time_base)
