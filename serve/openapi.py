@@ -5,11 +5,11 @@ from typing import Any
 from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
 
-from serve.bodies import ARROW, JSON, NPY
+from serve.bodies import ARROW, JSON, NPY, VIDEO
 from serve.bodies.npy import NpyQuery
 from serve.guard import ALWAYS_OPEN
 from serve.problems import MEDIA_TYPE, Problem
-from serve.schemas import EXAMPLE, PredictRequest, Wanted
+from serve.schemas import EXAMPLE, PredictRequest, VideoWanted, Wanted
 from serve.tensors import BINARY, JSON_BYTES, InferRequest
 
 _WHAT = {
@@ -65,6 +65,13 @@ INFER: dict[str, Any] = {
         },
     },
 }
+PREDICT_VIDEO: dict[str, Any] = {
+    "parameters": [
+        {"name": name, "in": "query", "required": False, "schema": schema}
+        for name, schema in VideoWanted.model_json_schema()["properties"].items()
+    ],
+    "requestBody": {"required": True, "content": dict.fromkeys(VIDEO, _BYTES)},
+}
 
 
 def _problems(what: dict[int, str]) -> dict[int | str, dict[str, Any]]:
@@ -73,6 +80,7 @@ def _problems(what: dict[int, str]) -> dict[int | str, dict[str, Any]]:
 
 
 PROBLEMS = _problems(_WHAT)
+VIDEO_PROBLEMS = PROBLEMS | _problems({409: "not with this bundle", 501: "switched off"})
 INFERRED = PROBLEMS | {200: {"description": f"in {BINARY} with the header {JSON_BYTES}", "content": {BINARY: _BYTES}}}
 
 

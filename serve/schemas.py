@@ -24,6 +24,12 @@ class Wanted(Config):
     votes: bool = Field(default=False, description="also what each member of the ensemble says")
 
 
+class VideoWanted(Wanted):
+    """Beside a video."""
+
+    landmarks: bool = Field(default=False, description="also the landmarks, as :predict takes them")
+
+
 class Instance(Config):
     """One clip. Times come from `time_ms`, or from `fps`."""
 
@@ -81,6 +87,26 @@ class PredictResponse(Config):
     model: str
     version: str
     predictions: list[Prediction]
+
+
+class VideoSeen(Config):
+    """What was seen in a video. `found`: by part, the share of frames in which it was detected."""
+
+    frames: int
+    seconds: float  # from the first frame to the last
+    width: int
+    height: int
+    found: dict[str, float]
+    same_extractor: bool  # false, where settings allow it: the bundle learned from landmarks of another
+
+
+class VideoResponse(PredictResponse):
+    """The answer for a video; on request with `landmarks`, `time_ms` and `aspect`, which are a body of :predict."""
+
+    video: VideoSeen
+    landmarks: dict[str, list[Any]] | None = None
+    time_ms: list[float] | None = None
+    aspect: float | None = None
 
 
 class ModelSummary(Config):

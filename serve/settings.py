@@ -15,12 +15,15 @@ class Served(Config):
         bundle: its folder, local or s3:// or gs://.
         share: of the requests that name the model without a version: its part among the versions of that name.
         shadow: it answers nobody; a copy of each request goes to it, and how often it agrees is counted.
+        allow_other_extractor: videos are answered though this installation cannot make such landmarks as the bundle was
+            trained on (another MediaPipe, or imported data), only like ones; its accuracy on them is nobody's promise.
     """
 
     bundle: str
     precision: PrecisionName = "fp32"
     share: float = Field(default=1.0, ge=0)
     shadow: bool = False
+    allow_other_extractor: bool = False
 
 
 class Limits(Config):
@@ -37,6 +40,15 @@ class Limits(Config):
     waiting_clips: int = Field(default=512, gt=0)  # of a replica; more are refused with 503
     deadline_s: float = Field(default=10.0, gt=0)  # of an answer; later it is 504
     stuck_s: float = Field(default=60.0, gt=0)  # of one run of the graph; Ray replaces a replica that takes longer
+    # Of a replica; each process that reads videos takes a core, and with 0 of them none are read.
+    video_workers: int = Field(default=1, ge=0)
+    waiting_videos: int = Field(default=4, ge=0)  # beside those that are read; more are refused with 503
+    video_deadline_s: float = Field(default=60.0, gt=0)  # from the first byte to the landmarks
+    video_bytes: int = Field(default=64 << 20, gt=0)
+    video_seconds: float = Field(default=60.0, gt=0)
+    video_frames: int = Field(default=3600, gt=0)
+    video_pixels: int = Field(default=4096 * 2304, gt=0)  # of a frame
+    video_memory_mb: int = Field(default=2048, gt=0)  # of a worker
 
 
 class Registry(Config):

@@ -42,7 +42,7 @@ CLIP_FIELDS = (
 QUARANTINE_SCHEMA = pa.schema(
     [
         *CLIP_FIELDS[:4],
-        pa.field("stage", pa.string()),  # open, decode, detect; time_limit, memory_limit, crash, worker_died
+        pa.field("stage", pa.string()),  # open, bounds, decode, detect; time_limit, memory_limit, crash, worker_died
         pa.field("error", pa.string()),
         pa.field("extractor", pa.string()),
     ]

@@ -15,17 +15,18 @@ from sigflow.predictor import ClipInput
 
 JSON, NPY, ARROW = "application/json", "application/x-npy", "application/vnd.apache.arrow.stream"
 _JSON = (JSON, "")
+VIDEO = ("video/mp4", "video/webm", "application/octet-stream")
 
 
-async def read_body(request: Request, limits: Limits) -> bytes:
-    """The whole body, never more than the limit.
+async def read_body(request: Request, limits: Limits, *, most_bytes: int | None = None) -> bytes:
+    """The whole body, never more than the limit: `most_bytes`, or else that of bodies.
 
     Raises:
         ProblemError: 413, it is larger; 415, it is compressed; 408, it comes too slowly; 400, its sender went away.
     """
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise ProblemError(415, "compressed bodies are not read; send it without Content-Encoding")
-    most = limits.body_bytes
+    most = most_bytes or limits.body_bytes
     if _media_type(request.headers.get("content-type", "")) in _JSON:
         most = min(most, limits.json_bytes)
     large = ProblemError(413, f"the body is over {most} bytes; send fewer or shorter clips, or npy or Arrow")

@@ -19,8 +19,12 @@ _MESSAGES = 1000  # each takes memory, however empty it is
 
 
 def of_arrow(body: bytes, shapes: Mapping[str, tuple[int, ...]], limits: Limits) -> Iterator[ClipInput]:
+    """An IPC stream of such rows as `of_table` takes."""
+    yield from of_table(read_arrow(body), shapes, limits)
+
+
+def of_table(table: pa.Table, shapes: Mapping[str, tuple[int, ...]], limits: Limits) -> Iterator[ClipInput]:
     """Rows of the Parquet contract: the parts, `time_ms`, and `width` and `height`, or `aspect`."""
-    table = read_arrow(body)
     refuse_many(len(table), 0, limits)
     names = set(table.column_names)
     parts = [part for part in shapes if part in names]

@@ -49,6 +49,23 @@ class DetectorOptions(Config):
         }
         return json.dumps(made_with, sort_keys=True)
 
+    @classmethod
+    def of_fingerprint(cls, fingerprint: str) -> "DetectorOptions":
+        """The options that a row was made with. The same ones here have another fingerprint if other models look.
+
+        Raises:
+            ValueError: the row was imported, or made by a later version.
+        """
+        try:
+            made_with = json.loads(fingerprint)
+            models = tuple(model for model in MODELS if model in made_with["models"])
+            options = cls(models=models, **made_with["options"])
+        except (KeyError, TypeError) as error:
+            raise ValueError("no fingerprint of an extraction") from error
+        if len(models) != len(made_with["models"]) or not models:
+            raise ValueError("models that are not known here")
+        return options
+
 
 @dataclass(frozen=True)
 class FrameDetections:

@@ -12,7 +12,7 @@ from sigflow.errors import UserError
 from sigflow.landmarks.detector import Detector, DetectorOptions, FrameDetections
 from sigflow.landmarks.hands import HandDetection, assign_sides
 from sigflow.landmarks.manifest import MANIFEST_SCHEMA
-from sigflow.landmarks.video import ClipError, Sampler, decode, upright_rgb
+from sigflow.landmarks.video import Bounds, ClipError, Sampler, decode, upright_rgb
 from sigflow.schema import QUARANTINE_SCHEMA, encode_frames, landmark_schema
 from sigflow.storage import locate
 from sigflow.topology import POSE_NAMES
@@ -49,11 +49,12 @@ def extract_clips(
     options: DetectorOptions,
     model_paths: Mapping[str, Path],
     *,
+    bounds: Bounds | None = None,
     on_frame: Callable[[], None] = lambda: None,
 ) -> Iterator[Extracted | Failed]:
     """Clips (manifest rows) of ONE source; those that lie near each other share one pass over its frames."""
     for group in _passes(clips):
-        yield from _one_pass(group, options, model_paths, on_frame)
+        yield from _one_pass(group, options, model_paths, bounds, on_frame)
 
 
 def failure(clip: Mapping[str, Any], options: DetectorOptions, stage: str, error: str) -> Failed:
@@ -147,6 +148,7 @@ def _one_pass(
     clips: Sequence[Mapping[str, Any]],
     options: DetectorOptions,
     model_paths: Mapping[str, Path],
+    bounds: Bounds | None,
     on_frame: Callable[[], None],
 ) -> Iterator[Extracted | Failed]:
     waiting = list(clips)
@@ -157,7 +159,7 @@ def _one_pass(
         with locate(clips[0]["source"]).open() as stream:
             if stream.size() == 0:
                 raise ClipError("open", "the file is empty")
-            for decoded in decode(stream, start_s=clips[0]["start_s"] or 0.0, end_s=end_s):
+            for decoded in decode(stream, start_s=clips[0]["start_s"] or 0.0, end_s=end_s, bounds=bounds):
                 on_frame()
                 time_s = decoded.time_s
                 while waiting and time_s >= (waiting[0]["start_s"] or 0.0) - 1e-6:

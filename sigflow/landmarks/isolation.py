@@ -7,6 +7,9 @@ JSON and Arrow and never pickle, so that a child taken over by a hostile file ca
     to the child:    the setup once; then, for each source, its clips (manifest rows), JSON
     from the child:  b"R" ready; then b"." a frame was read; b"C" + Arrow a landmark row; b"Q" + Arrow a quarantine row;
                      b"E" the source is done
+
+A video that is no file (an upload) passes through one without a name, which both hold open: it is in no folder, and
+gone with the two processes however they end.
 """
 
 import json
@@ -15,8 +18,9 @@ import resource
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Literal
@@ -28,10 +32,13 @@ from pydantic import Field
 from sigflow.config import Config
 from sigflow.landmarks.detector import Detector, DetectorOptions
 from sigflow.landmarks.extraction import Extracted, extract_clips, failure, landmark_table, quarantine_table
+from sigflow.landmarks.manifest import MANIFEST_SCHEMA
+from sigflow.landmarks.video import Bounds
 
 Kind = Literal["clip", "quarantine"]
 _POLL_S = 0.1
 _BEAT_S = 0.5
+_ORPHAN_S = 1.0
 
 
 class Limits(Config):
@@ -40,6 +47,7 @@ class Limits(Config):
     seconds: float = Field(default=3600.0, gt=0)  # for one clip, or all segments of a source that are read in one go
     stalled_s: float = Field(default=60.0, gt=0)  # without a new frame
     memory_mb: int = Field(default=4096, gt=0)  # of the child, resident
+    bounds: Bounds = Bounds()
 
 
 class IsolatedExtractor:
@@ -49,15 +57,18 @@ class IsolatedExtractor:
         self._options, self._model_paths, self._limits = options, model_paths, limits
         self._child: _Child | None = None
 
-    def extract(self, clips: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Kind, pa.Table]]:
+    def extract(
+        self, clips: Sequence[Mapping[str, Any]], *, stopped: Callable[[], bool] = lambda: False
+    ) -> Iterator[tuple[Kind, pa.Table]]:
         """A table of one row for each of the clips (manifest rows of ONE source).
 
-        When several segments go down together, each is tried again alone.
+        When several segments go down together, each is tried again alone. Once `stopped`, which is asked many times a
+        second, the clips are given up and the child ends.
         """
         left = {clip["clip_id"]: clip for clip in clips}
         problem: tuple[str, str] | None = None
         try:
-            for kind, table in self._started().ask(list(clips), self._limits):
+            for kind, table in self._started(stopped).ask(list(clips), self._limits, stopped):
                 del left[table["clip_id"][0].as_py()]
                 yield kind, table
         except _ChildError as error:
@@ -70,6 +81,17 @@ class IsolatedExtractor:
             for clip in left.values():
                 yield "quarantine", quarantine_table([failure(clip, self._options, *problem)])
 
+    def extract_bytes(self, video: bytes, *, stopped: Callable[[], bool] = lambda: False) -> tuple[Kind, pa.Table]:
+        """`extract` of a whole video that is no file."""
+        child = self._started(stopped)
+        clip = dict.fromkeys(MANIFEST_SCHEMA.names) | {"clip_id": "", "source": child.hold(video)}
+        try:
+            (result,) = self.extract([clip], stopped=stopped)
+        finally:
+            if child is self._child:
+                child.hold(b"")
+        return result
+
     def close(self) -> None:
         """End the child."""
         if self._child is not None:
@@ -81,9 +103,9 @@ class IsolatedExtractor:
         """The child's process id, if it runs."""
         return self._child.process.pid if self._child else None
 
-    def _started(self) -> "_Child":
+    def _started(self, stopped: Callable[[], bool]) -> "_Child":
         if self._child is None:
-            self._child = _Child(self._options, self._model_paths)
+            self._child = _Child(self._options, self._model_paths, self._limits.bounds, stopped)
         return self._child
 
 
@@ -94,21 +116,33 @@ class _ChildError(Exception):
 
 
 class _Child:
-    def __init__(self, options: DetectorOptions, model_paths: Mapping[str, Path]) -> None:
+    def __init__(
+        self, options: DetectorOptions, model_paths: Mapping[str, Path], bounds: Bounds, stopped: Callable[[], bool]
+    ) -> None:
         their_input, our_output = os.pipe()
         our_input, their_output = os.pipe()
         command = [sys.executable, "-m", "sigflow.landmarks.isolation", str(their_input), str(their_output)]
         # MediaPipe's chatter stays off the terminal; it is looked at only when the child does not start.
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  # closed by `kill`
+        self._held = tempfile.TemporaryFile()  # noqa: SIM115  # closed by `kill`
         self.process = subprocess.Popen(  # noqa: S603  # own words
-            command, pass_fds=(their_input, their_output), stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log
-        )
+            command, pass_fds=(their_input, their_output, self._held.fileno()),
+            stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log,
+        )  # fmt: skip
         os.close(their_input)
         os.close(their_output)
         self._to, self._from = Connection(our_output, readable=False), Connection(our_input, writable=False)
-        setup = {"options": options.model_dump_json(), "paths": {name: str(path) for name, path in model_paths.items()}}
+        setup = {
+            "options": options.model_dump_json(),
+            "paths": {name: str(path) for name, path in model_paths.items()},
+            "bounds": bounds.model_dump_json(),
+            "caller": os.getpid(),
+        }
         try:
             self._to.send_bytes(json.dumps(setup).encode())
+            while not self._from.poll(_POLL_S):
+                if stopped():
+                    self.process.kill()
             self._from.recv_bytes()  # ready: what fails before this is this machine's fault, not a clip's
         except (EOFError, OSError) as error:
             self.process.wait()
@@ -116,8 +150,18 @@ class _Child:
             self.kill()
             raise RuntimeError(f"the extraction process does not start: {words}") from error
 
-    def ask(self, clips: list[Mapping[str, Any]], limits: Limits) -> Iterator[tuple[Kind, pa.Table]]:
-        """Results as they come; raises `_ChildError` when a limit is passed or the child ends."""
+    def hold(self, video: bytes) -> str:
+        """Where the child finds it, until the next one is held."""
+        self._held.seek(0)
+        self._held.truncate()
+        self._held.write(video)
+        self._held.flush()
+        return f"/dev/fd/{self._held.fileno()}"
+
+    def ask(
+        self, clips: list[Mapping[str, Any]], limits: Limits, stopped: Callable[[], bool]
+    ) -> Iterator[tuple[Kind, pa.Table]]:
+        """Results as they come; raises `_ChildError` when a limit is passed, the child ends, or it is `stopped`."""
         started = heard = time.monotonic()
         status = psutil.Process(self.process.pid)
         try:
@@ -134,6 +178,8 @@ class _Child:
                         case b"E":
                             return
                 now = time.monotonic()
+                if stopped():
+                    raise _ChildError("stopped", "given up")
                 if now - started > limits.seconds:
                     raise _ChildError("time_limit", f"not done after {limits.seconds:g} s")
                 if now - heard > limits.stalled_s:
@@ -153,7 +199,7 @@ class _Child:
     def kill(self) -> None:
         self.process.kill()
         self.process.wait()
-        for file in (self._to, self._from, self._log):
+        for file in (self._to, self._from, self._log, self._held):
             file.close()
 
 
@@ -166,6 +212,8 @@ def _serve(source: Connection, sink: Connection) -> None:
     """The child's life: until the caller closes the pipe, or is gone."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     setup = json.loads(source.recv_bytes())
+    threading.Thread(target=_end_with, args=(setup["caller"],), daemon=True).start()
+    bounds = Bounds.model_validate_json(setup["bounds"])
     options = DetectorOptions.model_validate_json(setup["options"])
     paths = {name: Path(path) for name, path in setup["paths"].items()}
     Detector(options, paths).close()
@@ -178,7 +226,7 @@ def _serve(source: Connection, sink: Connection) -> None:
             sink.send_bytes(b".")  # fails when the caller is gone, and ends this process with it
 
     while True:
-        for result in extract_clips(json.loads(source.recv_bytes()), options, paths, on_frame=beat):
+        for result in extract_clips(json.loads(source.recv_bytes()), options, paths, bounds=bounds, on_frame=beat):
             if isinstance(result, Extracted):
                 kind, table = b"C", landmark_table([result], options)
             else:
@@ -188,6 +236,13 @@ def _serve(source: Connection, sink: Connection) -> None:
                 writer.write_table(table)
             sink.send_bytes(kind + stream.getvalue().to_pybytes())
         sink.send_bytes(b"E")
+
+
+def _end_with(caller: int) -> None:
+    """A closed pipe is noticed between frames; a decoder that never returns from one must not outlive its caller."""
+    while os.getppid() == caller:
+        time.sleep(_ORPHAN_S)
+    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from typing import BinaryIO, NamedTuple, cast
 import av
 import numpy as np
 import pyarrow as pa
-from av.error import FFmpegError
+from av.error import ArgumentError, FFmpegError
 from pydantic import Field
 
 from sigflow.config import Config
@@ -17,7 +17,7 @@ _MIN_DECODED = 0.8  # of the frames or seconds that the file declares: with fewe
 
 
 class ClipError(Exception):
-    """This clip cannot be used. `stage` says where it failed: open, decode, detect."""
+    """This clip cannot be used. `stage` says where it failed: open, bounds, decode, detect."""
 
     def __init__(self, stage: str, message: str) -> None:
         super().__init__(message)
@@ -29,6 +29,36 @@ class Sampling(Config):
 
     every: int = Field(default=1, ge=1)  # each N-th frame
     fps: float | None = Field(default=None, gt=0)  # or at most this many a second, at the video's own times
+
+
+class Bounds(Config):
+    """Which videos are read. None: all that can be."""
+
+    formats: tuple[str, ...] | None = None  # ffmpeg's demuxers; some of the others open further files that they name
+    codecs: tuple[str, ...] | None = None  # ffmpeg's decoders
+    pixels: int = Field(default=MAX_PIXELS, gt=0)  # of a frame
+    seconds: float | None = Field(default=None, gt=0)
+    frames: int | None = Field(default=None, gt=0)
+
+    @property
+    def codec_options(self) -> dict[str, str]:
+        """As ffmpeg's decoders take them; they refuse a larger frame before they make room for it."""
+        return {"max_pixels": str(self.pixels)}
+
+    @property
+    def options(self) -> dict[str, str]:
+        """As its demuxers take them, which decode a little to find out what there is."""
+        allowed = {"format_whitelist": self.formats, "codec_whitelist": self.codecs}
+        return self.codec_options | {name: ",".join(these) for name, these in allowed.items() if these is not None}
+
+    def refuse(self, pixels: int, seconds: float, frames: int) -> None:
+        """ClipError for more than they allow."""
+        if pixels > self.pixels:
+            raise ClipError("bounds", f"frames of {pixels} pixels are larger than {self.pixels} pixels")
+        if self.seconds is not None and seconds > self.seconds:
+            raise ClipError("bounds", f"it is longer than {self.seconds:g} s")
+        if self.frames is not None and frames > self.frames:
+            raise ClipError("bounds", f"it has more than {self.frames} frames")
 
 
 @dataclass(frozen=True)
@@ -92,26 +122,37 @@ def read_frames(
 
 
 def decode(
-    source: str | BinaryIO | pa.NativeFile, *, start_s: float = 0.0, end_s: float | None = None
+    source: str | BinaryIO | pa.NativeFile,
+    *,
+    start_s: float = 0.0,
+    end_s: float | None = None,
+    bounds: Bounds | None = None,
 ) -> Iterator[Decoded]:
     """Frames from the start of the video, or from a key frame before `start_s`; those of `start_s` <= time < `end_s`.
 
     Raises:
-        ClipError: at stage "open" when it is no video, at "decode" when its frames cannot be read, or when the file
-            ends long before the end that it declares.
+        ClipError: at stage "open" when it is no video, at "bounds" when it declares or has more than `bounds` allow, at
+            "decode" when its frames cannot be read, or when the file ends long before the end that it declares.
     """
+    bounds = bounds or Bounds()
     try:
-        container = av.open(source, mode="r")
+        container = av.open(source, mode="r", options=bounds.options)
     except (FFmpegError, ValueError, UnicodeError) as error:
-        raise ClipError("open", f"not a readable video: {_reason(error)}") from error
+        of = f" of {', '.join(bounds.formats)}" if bounds.formats else ""
+        raise ClipError("open", f"not a readable video{of}: {_reason(error)}") from error
     with container:
         if not container.streams.video:
             raise ClipError("open", "no video stream")
         stream = container.streams.video[0]
         if stream.codec_context is None:
             raise ClipError("open", "a video stream of an unknown codec")
-        if stream.width * stream.height > MAX_PIXELS:
-            raise ClipError("open", f"frames of {stream.width} x {stream.height} are larger than {MAX_PIXELS} pixels")
+        if bounds.codecs is not None and stream.codec_context.name not in bounds.codecs:
+            raise ClipError("open", f"codec {stream.codec_context.name} is not read; {', '.join(bounds.codecs)} are")
+        whole_s = container.duration / av.time_base if container.duration else 0.0
+        if stream.duration and stream.time_base:
+            whole_s = float(stream.duration * stream.time_base)
+        bounds.refuse(stream.width * stream.height, whole_s, stream.frames)
+        stream.codec_context.options = bounds.codec_options
         stream.codec_context.thread_count = 1  # clips are spread over processes, so threads would only compete
         rate = float(stream.average_rate or 0) or 30.0
         number, time_s = -1, 0.0
@@ -126,15 +167,16 @@ def decode(
                 time_s = frame.time - origin_s if frame.time is not None else number / rate
                 if end_s is not None and time_s >= end_s - 1e-6:
                     return
+                bounds.refuse(frame.width * frame.height, time_s, number + 1)  # the file may declare less than it has
                 if number == 0:  # all frames of a stream share it, and each look leaves a cycle that holds its frame
                     matrix = _display_matrix(frame)
                 yield Decoded(frame, time_s, matrix)
         except FFmpegError as error:
-            raise ClipError("decode", f"{_reason(error)} after {number + 1} frames") from error
+            reason = _reason(error)
+            if isinstance(error, ArgumentError):  # also from a decoder that reads of a larger frame than is allowed
+                reason += f" (not a frame, or one that is larger than {bounds.pixels} pixels)"
+            raise ClipError("decode", f"{reason} after {number + 1} frames") from error
         if start_s == 0:
-            whole_s = container.duration / av.time_base if container.duration else 0.0
-            if stream.duration and stream.time_base:
-                whole_s = float(stream.duration * stream.time_base)
             _refuse_truncated(number + 1, stream.frames, time_s + 1 / rate, whole_s)
 
 
