@@ -8,6 +8,7 @@ from serve.native import native_routes
 from serve.openapi import describe_bodies
 from serve.problems import ProblemError, answer_errors_as_problems
 from serve.shelf import Shelf
+from serve.stream import stream_routes
 
 _DESCRIPTION = "Recognise human movement from landmarks. Errors are RFC 9457 problem+json."
 
@@ -30,5 +31,6 @@ def make_api(shelf: Shelf) -> FastAPI:
         return {"status": "ready", "models": sorted({model.manifest.name for model in shelf.models})}
 
     api.include_router(native_routes(shelf))
+    api.include_router(stream_routes(shelf))
     describe_bodies(api)
     return api

@@ -30,6 +30,13 @@ class Limits(Config):
     padded_frames: int = Field(default=50_000, gt=0)  # clips x frames of the longest: what a batch takes in memory
     waiting_clips: int = Field(default=512, gt=0)  # of a replica; more are refused with 503
     deadline_s: float = Field(default=10.0, gt=0)  # of an answer; later it is 504
+    streams: int = Field(default=64, ge=0)  # of a replica at a time; more are refused
+    stream_message_bytes: int = Field(default=1 << 20, gt=0)
+    stream_message_frames: int = Field(default=512, gt=0)
+    stream_fps: float = Field(default=240.0, gt=0)  # by the stream's own clock, over a window; more end it
+    stream_idle_s: float = Field(default=60.0, gt=0)  # without a message; then it is ended
+    stream_unsent: int = Field(default=256, gt=1)  # messages that its client does not read; more end it
+    stream_send_s: float = Field(default=10.0, gt=0)  # that its client does not read at all; then it is ended
 
 
 class Settings(Config):

@@ -44,9 +44,10 @@ def assigned(done: Sequence[Done], told: Sequence[Told]) -> list[int | None]:
 def spotted(done: Sequence[Done], told: Sequence[Told], seconds: float) -> dict[str, Any]:
     """Figures of a stream of so many seconds, as plain JSON.
 
-    Everything that was done is one of: `once`, one event, with its label; `twice`, several, all with its label; `wrong`,
-    an event with another label; `missed`, none. False alarms are events where nothing was done; `negative_hours` is the
-    time in which nothing was. Delays are from the movement's end, and start, to the telling, of what was found once.
+    Everything that was done is one of: `once`, one event, with its label; `twice`, several, all with its label;
+    `wrong`, an event with another label; `missed`, none. False alarms are events where nothing was done;
+    `negative_hours` is the time in which nothing was. Delays are from the movement's end, and from its start, to the
+    telling, of what was found once.
     """
     given: list[list[Told]] = [[] for _ in done]
     alarms = 0

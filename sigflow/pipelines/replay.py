@@ -21,7 +21,7 @@ from sigflow.metrics.spotting import Done, Told, assigned, spotted
 from sigflow.pipelines.material import clip_inputs
 from sigflow.pipelines.progress import Progress
 from sigflow.predictor import ClipInput, Predictor
-from sigflow.spotting import Break, Due, Event, Spotter
+from sigflow.spotting import Break, Due, Event, Spotter, stream_of
 from sigflow.storage import Location
 
 _BATCH = 64  # windows
@@ -48,19 +48,19 @@ def replay(
     rows, left_out = _chosen(clips, manifest.labels, subjects, sentences=sentences)
     if not rows:
         raise UserError(f"no clip of {data} has a label that {bundle} knows ({', '.join(manifest.labels[:10])}, ...)")
-    spotter = Spotter(manifest)
+    stream = stream_of(manifest)
+    spotter = Spotter(stream, manifest.labels, sentences=sentences)
     done: list[Done] = []
     progress = Progress(f"replay {manifest.name}", len(rows), "clips")
-    dues = _played(clips, rows, spotter, gap_s, done, progress)
+    dues = _played(clips, rows, spotter, (gap_s, max(gap_s, 2 * stream.window_s)), done, progress)
     events = [event for due, probs in _recognised(dues, predictor) for event in spotter.decide(due, probs)]
     told = [Told(event.label, event.start_s, event.end_s, event.at_s) for event in events]
     places = assigned(done, told)
-    seconds = done[-1].end_s + gap_s
+    seconds = done[-1].end_s + max(gap_s, 2 * stream.window_s)
     if sentences:
         measured = _transcribed(done, events, places, [_words(clips, row) for row in rows])
     else:
-        ignored = set(spotter.stream.ignored)
-        meant = [span._replace(label=None) if span.label in ignored else span for span in done]
+        meant = [span._replace(label=None) if span.label in stream.ignored else span for span in done]
         measured = spotted(meant, told, seconds)
     answer = {
         "bundle": bundle.uri,
@@ -72,7 +72,7 @@ def replay(
         "left_out": left_out,
         "hours": seconds / 3600,
         "gap_s": gap_s,
-        "stream": spotter.stream.model_dump(mode="json"),
+        "stream": stream.model_dump(mode="json"),
     }
     ids = clips.column("clip_id")
     (out / "events.parquet").write_parquet(
@@ -114,23 +114,28 @@ def _chosen(
 
 
 def _played(
-    clips: Clips, rows: Sequence[int], spotter: Spotter, gap_s: float, done: list[Done], progress: Progress
+    clips: Clips,
+    rows: Sequence[int],
+    spotter: Spotter,
+    rests_s: tuple[float, float],
+    done: list[Done],
+    progress: Progress,
 ) -> Iterator[Due]:
-    """What becomes due; what was done until then is added to `done`."""
+    """What becomes due; what was done until then is added to `done`. `rests_s`: before each clip, and in the end."""
     labels = clips.column("label")
     now_s = 0.0
     for row in rows:
         (clip,) = clip_inputs(clips, [row])
         own_s_T = clip.time_s.astype(np.float64) - float(clip.time_s[0])
         step_s = float(own_s_T[-1]) / (len(own_s_T) - 1) if len(own_s_T) > 1 else 1 / 30
-        yield from _rest(spotter, clip, now_s, gap_s, step_s)
-        now_s += gap_s
+        yield from _rest(spotter, clip, now_s, rests_s[0], step_s)
+        now_s += rests_s[0]
         length_s = float(own_s_T[-1]) + step_s
         done.append(Done(labels[row] or "", now_s, now_s + length_s))
         yield from spotter.push(now_s + own_s_T, clip.parts, clip.aspect)
         now_s += length_s
         progress.advance(1)
-    yield from _rest(spotter, clip, now_s, max(gap_s, 2 * spotter.stream.window_s), step_s)
+    yield from _rest(spotter, clip, now_s, rests_s[1], step_s)
     yield from spotter.end()
 
 

@@ -1,7 +1,7 @@
 """Probabilities of windows' frames to glosses (CTC), each once. Shape suffixes: T frames, K classes.
 
-A recogniser of sentences needs to see what comes before and after a gloss. Windows overlap, so that each gloss lies once
-far enough from both ends of a window; when two windows in turn say the same there, it is certain.
+A recogniser of sentences needs to see what comes before and after a gloss. Windows overlap, so that each gloss lies
+far enough from both ends of some of them; when two in turn say the same there, it is certain.
 """
 
 from collections.abc import Sequence
