@@ -14,6 +14,7 @@ from serve.openapi import PROBLEMS, describe_bodies
 from serve.problems import ProblemError, answer_errors_as_problems
 from serve.shelf import Shelf
 from serve.signals import Meter
+from serve.stream import stream_routes
 from serve.video import video_routes
 
 _DESCRIPTION = "Recognise human movement from landmarks. Errors are RFC 9457 problem+json."
@@ -44,6 +45,7 @@ def make_api(shelf: Shelf, door: Door | None = None, *, names_answers: bool = Tr
     api.include_router(native_routes(shelf))
     api.include_router(oip_routes(shelf))
     api.include_router(video_routes(shelf))
+    api.include_router(stream_routes(shelf))
     describe_bodies(api)
     _put_outermost(api, door or Door(), shelf.meter, names_answers)
     return api

@@ -5,11 +5,12 @@ for a point that the client's detector does not give (a face of 468 points has n
 """
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import Field, ValidationError
 
-from serve.problems import BadInputError
+from serve.problems import BadInputError, Problem
+from sigflow.bundle import Streaming
 from sigflow.config import Config
 
 _FRAME = [[0.5, 0.5, 0.0]] * 21
@@ -138,3 +139,69 @@ def query(values: Mapping[str, str], model: type[AnyConfig]) -> AnyConfig:
     except ValidationError as error:
         first = error.errors()[0]
         raise BadInputError(f"query parameter {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+
+
+class StreamTold(Config):
+    """What a stream's client is told, one JSON object a message. All times are the stream's own, in seconds."""
+
+
+class Ready(StreamTold):
+    """First of all: who answers, and how (see `docs/bundle.md` for `stream`). Limits are of each message."""
+
+    type: Literal["ready"] = "ready"
+    model: str
+    version: str
+    task: str
+    labels: tuple[str, ...]
+    parts: tuple[str, ...]
+    stream: Streaming
+    message_bytes: int
+    message_frames: int
+
+
+class EventTold(StreamTold):
+    """Something was done; `at_s`: time of the frame that made it certain."""
+
+    type: Literal["event"] = "event"
+    label: str
+    prob: float
+    start_s: float
+    end_s: float
+    at_s: float
+
+
+class Probabilities(StreamTold):
+    """What one window says, on request. In which too little was seen: no label, and `found` is 0."""
+
+    type: Literal["probabilities"] = "probabilities"
+    start_s: float
+    end_s: float
+    label: str | None = None
+    probabilities: dict[str, float] = Field(default_factory=dict)
+    glosses: list[str] | None = None
+    found: float = 0.0
+
+
+class StreamReset(StreamTold):
+    """The stream begins anew after `at_s`: no frame came for too long, or its clock went back."""
+
+    type: Literal["reset"] = "reset"
+    reason: Literal["gap", "clock"]
+    at_s: float
+
+
+class StreamError(StreamTold):
+    """The stream ends because of this."""
+
+    type: Literal["error"] = "error"
+    problem: Problem
+
+
+class Closing(StreamTold):
+    """The last message of a stream that its client ended, or left idle."""
+
+    type: Literal["closing"] = "closing"
+    reason: Literal["end", "idle"]
+    windows: int
+    skipped_windows: int  # the client was faster than the model
+    dropped_probabilities: int  # the client read too slowly

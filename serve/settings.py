@@ -49,6 +49,13 @@ class Limits(Config):
     video_frames: int = Field(default=3600, gt=0)
     video_pixels: int = Field(default=4096 * 2304, gt=0)  # of a frame
     video_memory_mb: int = Field(default=2048, gt=0)  # of a worker
+    streams: int = Field(default=64, ge=0)  # of a replica at a time; more are refused
+    stream_message_bytes: int = Field(default=1 << 20, gt=0)
+    stream_message_frames: int = Field(default=512, gt=0)
+    stream_fps: float = Field(default=240.0, gt=0)  # by the stream's own clock, over a window; more end it
+    stream_idle_s: float = Field(default=60.0, gt=0)  # without a message; then it is ended
+    stream_unsent: int = Field(default=256, gt=1)  # messages that its client does not read; more end it
+    stream_send_s: float = Field(default=10.0, gt=0)  # that its client does not read at all; then it is ended
 
 
 class Registry(Config):

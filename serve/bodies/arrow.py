@@ -2,7 +2,7 @@
 
 import struct
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -18,12 +18,26 @@ from sigflow.predictor import ClipInput
 _MESSAGES = 1000  # each takes memory, however empty it is
 
 
+class Row(NamedTuple):
+    """One row: parts (T, ...), times as they were sent, which are yet to be checked, (T,), and the aspect."""
+
+    parts: dict[str, np.ndarray]
+    time_s: np.ndarray
+    aspect: float
+
+
 def of_arrow(body: bytes, shapes: Mapping[str, tuple[int, ...]], limits: Limits) -> Iterator[ClipInput]:
-    """An IPC stream of such rows as `of_table` takes."""
+    """Each row of an IPC stream is a clip; see `table_rows`."""
     yield from of_table(read_arrow(body), shapes, limits)
 
 
 def of_table(table: pa.Table, shapes: Mapping[str, tuple[int, ...]], limits: Limits) -> Iterator[ClipInput]:
+    """Each row is a clip; see `table_rows`."""
+    for row in table_rows(table, shapes, limits):
+        yield ClipInput(row.parts, seconds(row.time_s, len(row.time_s)), row.aspect)
+
+
+def table_rows(table: pa.Table, shapes: Mapping[str, tuple[int, ...]], limits: Limits) -> Iterator[Row]:
     """Rows of the Parquet contract: the parts, `time_ms`, and `width` and `height`, or `aspect`."""
     refuse_many(len(table), 0, limits)
     names = set(table.column_names)
@@ -53,11 +67,7 @@ def of_table(table: pa.Table, shapes: Mapping[str, tuple[int, ...]], limits: Lim
             raise BadInputError(f"row {number}: {error}") from error
         if not count or aspect is None or not 0.05 < aspect < 20:
             raise BadInputError(f"row {number}: needs frames, and an aspect between 0.05 and 20")
-        yield ClipInput(
-            {part: missing_or_finite(part, each) for part, each in arrays.items()},
-            seconds(times, count),
-            float(aspect),
-        )
+        yield Row({part: missing_or_finite(part, each) for part, each in arrays.items()}, times, float(aspect))
 
 
 def _scalars(column: pa.ChunkedArray) -> Iterator[Any]:

@@ -1,7 +1,7 @@
 """JSON: landmarks as nested lists."""
 
 import gc
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -71,7 +71,7 @@ def clip_input(instance: Instance, shapes: Mapping[str, tuple[int, ...]], limits
         raise BadInputError(f"unknown part {sorted(unknown)[0]!r}; this model reads {', '.join(shapes)}")
     if not instance.landmarks:
         raise BadInputError(f"'landmarks' is empty; give {' or '.join(shapes)}")
-    arrays = {part: _points(part, frames, shapes[part], limits) for part, frames in instance.landmarks.items()}
+    arrays = {part: part_points(part, frames, shapes[part], limits) for part, frames in instance.landmarks.items()}
     counts = {len(points) for points in arrays.values()}
     if len(counts) != 1 or not 1 <= (count := counts.pop()) <= limits.frames:
         raise BadInputError(f"every part needs the same number of frames, 1 to {limits.frames}")
@@ -81,7 +81,8 @@ def clip_input(instance: Instance, shapes: Mapping[str, tuple[int, ...]], limits
     return ClipInput(arrays, seconds(times, count), instance.aspect)
 
 
-def _points(part: str, frames: list[Any], shape: tuple[int, ...], limits: Limits) -> np.ndarray:
+def part_points(part: str, frames: Sequence[Any], shape: tuple[int, ...], limits: Limits) -> np.ndarray:
+    """(T, *shape) of a part's frames, null where it is missing. 422 for other shapes and what is not finite."""
     points = np.full((len(frames), *shape), np.nan, np.float32)
     for number, frame in enumerate(frames[: limits.frames + 1]):
         if frame is None:

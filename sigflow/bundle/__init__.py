@@ -22,6 +22,7 @@ from sigflow.bundle.manifest import (
     Manifest,
     Precision,
     PrecisionName,
+    Streaming,
     graph_file,
 )
 from sigflow.bundle.registry import Published, pull, push, versions
@@ -40,6 +41,7 @@ __all__ = [
     "Precision",
     "PrecisionName",
     "Published",
+    "Streaming",
     "graph_file",
     "pull",
     "push",

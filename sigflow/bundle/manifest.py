@@ -60,6 +60,38 @@ class Precision(Config):
     attempts: tuple[Attempt, ...]
 
 
+class Streaming(Config):
+    """How an endless stream of frames is recognised: which windows are looked at, and what of them is an event.
+
+    Attributes:
+        window_s: length of a window; one is due every `hop_s`.
+        max_gap_s: without a frame for longer, or with a clock that jumps further, the stream begins anew.
+        watched: parts of which one must be seen in a frame for it to count as seen.
+        seen_s: a window in which frames are seen for less means nothing, and no graph is run for it.
+        ignored: labels that mean nothing; they are no events.
+        smoothing_s: time constant of the exponential mean over windows; 0: none.
+        on, off: a label begins where its smoothed probability reaches `on`, and ends where it is below `off`.
+        lasting_s: a label that is there for less is no event.
+        cool_down_s: after an event the same label is no event again for so long.
+        told: an event is told when it is sure to be one and goes on, or when it has ended and its end is known.
+        stable_s: of sentences: a gloss is told when so much was seen after it, and two windows agree.
+    """
+
+    window_s: float = Field(default=1.0, gt=0, le=60)
+    hop_s: float = Field(default=0.2, ge=0.01, le=60)
+    max_gap_s: float = Field(default=1.0, gt=0, le=60)
+    watched: tuple[str, ...] = ()
+    seen_s: float = Field(default=0.5, ge=0)
+    ignored: tuple[str, ...] = ()
+    smoothing_s: float = Field(default=0.2, ge=0)
+    on: float = Field(default=0.6, gt=0, le=1)
+    off: float = Field(default=0.4, gt=0, le=1)
+    lasting_s: float = Field(default=0.2, ge=0)
+    cool_down_s: float = Field(default=0.5, ge=0)
+    told: Literal["begun", "ended"] = "begun"
+    stable_s: float = Field(default=0.5, ge=0)
+
+
 class Manifest(Config):
     """What manifest.json holds."""
 
@@ -82,9 +114,11 @@ class Manifest(Config):
     parity: dict[str, float]
     precisions: dict[PrecisionName, Precision] = Field(default_factory=dict)
     gate: dict[str, Any] = Field(default_factory=dict)  # on which clips precisions were measured, and the limits
+    stream: Streaming | None = None  # None: exported before there were streams
     files: dict[str, str] = Field(default_factory=dict)  # sha256 by name
     sha256: str = ""  # of this manifest without this field
 
     def digest(self) -> str:
         """What `sha256` must be."""
-        return hashlib.sha256(self.model_dump_json(exclude={"sha256"}).encode()).hexdigest()
+        left_out = {"sha256"} | ({"stream"} if self.stream is None else set())  # older manifests have no such key
+        return hashlib.sha256(self.model_dump_json(exclude=left_out).encode()).hexdigest()

@@ -36,6 +36,8 @@ from sigflow.pipelines.precisions import all_probs, measured_precisions
 from sigflow.pipelines.speed import each_alone, milliseconds, sample_clips
 from sigflow.predictor import Predictor
 from sigflow.report.bundle_card import bundle_card
+from sigflow.runs import read_oof
+from sigflow.spotting import fitted
 from sigflow.storage import Location
 
 
@@ -158,7 +160,15 @@ def _described(ensemble: Ensemble, exported: Exported, name: str | None) -> Mani
             "measured_on": "estimated from OOF",
         },
         parity=exported.parity,
+        stream=fitted(ensemble.labels, exported.parts, _durations_s(ensemble.members[0].place), sentences=sentences),
     )
+
+
+def _durations_s(place: Location) -> list[float]:
+    """Of the run's clips, where they are known."""
+    oof = read_oof(place)
+    known = oof["duration_s"].to_pylist() if "duration_s" in oof.schema.names else []
+    return [duration_s for duration_s in known if duration_s is not None]
 
 
 def _trained_with(place: Location) -> dict[str, Any] | None:
@@ -210,8 +220,8 @@ def _shown(metrics: dict[str, Any]) -> dict[str, Any]:
 
 
 def _version(manifest: Manifest, graphs: dict[str, bytes]) -> str:
-    """Names the content: the same graphs and labels are the same version, on any machine."""
-    digest = hashlib.sha256(repr((manifest.labels, sorted(graphs))).encode())
+    """Names the content: the same graphs, labels and settings of streams are the same version, on any machine."""
+    digest = hashlib.sha256(repr((manifest.labels, sorted(graphs), manifest.stream)).encode())
     for name in sorted(graphs):
         digest.update(graphs[name])
     return digest.hexdigest()[:12]
