@@ -24,16 +24,22 @@ class Load(NamedTuple):
 async def _one(
     host: str, port: int, request: bytes, until: float, times: list[float], statuses: dict[str, int]
 ) -> None:
-    reader, writer = await asyncio.open_connection(host, port)
+    writer = None
     while (begun := time.perf_counter()) < until:
-        writer.write(request)
-        head = await reader.readuntil(b"\r\n\r\n")
-        status = head[9:12].decode()
-        length = next(int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
-        await reader.readexactly(length)
-        times.append(time.perf_counter() - begun)
+        if writer is None:
+            reader, writer = await asyncio.open_connection(host, port)
+        try:
+            writer.write(request)
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = next(int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+            await reader.readexactly(length)
+            status = head[9:12].decode()
+            times.append(time.perf_counter() - begun)
+        except (asyncio.IncompleteReadError, OSError):  # the server ended the connection
+            status, writer = "closed", None
         statuses[status] = statuses.get(status, 0) + 1
-    writer.close()
+    if writer:
+        writer.close()
 
 
 async def load(host: str, port: int, request: bytes, *, connections: int, seconds: float) -> Load:
