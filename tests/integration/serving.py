@@ -105,35 +105,35 @@ class Load:
 
 
 @contextmanager
-def load(url: str, *, clients: int = 16, path: str = "/v1/models/gestures:predict") -> Iterator[Load]:
+def load(url: str, *, clients: int = 16) -> Iterator[Load]:
     """So many clients, each with one request after the other, as long as the block lasts."""
     seen, stop = Load(), threading.Event()
 
     def ask() -> None:
-        with httpx.Client(timeout=60) as client:
-            while not stop.is_set():
-                began = time.monotonic()
-                try:
-                    answer = client.post(f"{url}{path}", content=BODY, headers=JSON)
-                except httpx.HTTPError as error:
-                    seen.failed.append(repr(error))
-                    continue
-                if answer.status_code == 200:
-                    seen.answered[answer.json()["version"]] += 1
-                else:
-                    seen.failed.append(f"{answer.status_code} {answer.text[:200]}")
-                seen.longest_s = max(seen.longest_s, time.monotonic() - began)
+        while not stop.is_set():
+            began = time.monotonic()
+            try:
+                answer = client.post(f"{url}/v1/models/gestures:predict", content=BODY, headers=JSON)
+            except httpx.HTTPError as error:
+                seen.failed.append(repr(error))
+                continue
+            if answer.status_code == 200:
+                seen.answered[answer.json()["version"]] += 1
+            else:
+                seen.failed.append(f"{answer.status_code} {answer.text[:200]}")
+            seen.longest_s = max(seen.longest_s, time.monotonic() - began)
 
-    threads = [threading.Thread(target=ask) for _ in range(clients)]
-    for thread in threads:
-        thread.start()
-    try:
-        wait_for(lambda: seen.answered.total() > clients or len(seen.failed) > clients, seconds=120)
-        yield seen
-    finally:
-        stop.set()
+    with httpx.Client(timeout=60) as client:
+        threads = [threading.Thread(target=ask) for _ in range(clients)]
         for thread in threads:
-            thread.join()
+            thread.start()
+        try:
+            wait_for(lambda: seen.answered.total() > clients or len(seen.failed) > clients, seconds=120)
+            yield seen
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
 
 
 def of(*bundles: Location, **more: Any) -> dict[str, Any]:

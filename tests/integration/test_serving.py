@@ -121,15 +121,15 @@ def flood(url: str, clients: int) -> list[httpx.Response]:
     start = threading.Barrier(clients)
 
     def ask() -> None:
-        with httpx.Client(timeout=60) as client:
-            start.wait()
-            given.append(client.post(f"{url}{PREDICT}", content=BODY, headers=JSON))
+        start.wait()
+        given.append(client.post(f"{url}{PREDICT}", content=BODY, headers=JSON))
 
-    threads = [threading.Thread(target=ask) for _ in range(clients)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with httpx.Client(timeout=60) as client:
+        threads = [threading.Thread(target=ask) for _ in range(clients)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
     return given
 
 
