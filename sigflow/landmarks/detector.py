@@ -58,13 +58,12 @@ class DetectorOptions(Config):
         """
         try:
             made_with = json.loads(fingerprint)
-            models = tuple(model for model in MODELS if model in made_with["models"])
-            options = cls(models=models, **made_with["options"])
-        except (KeyError, TypeError) as error:
-            raise ValueError("no fingerprint of an extraction") from error
-        if len(models) != len(made_with["models"]) or not models:
-            raise ValueError("models that are not known here")
-        return options
+            models = tuple(made_with["models"])
+            if not models or not set(models) <= MODELS.keys():
+                raise ValueError(f"models {models}")
+            return cls(models=models, **made_with["options"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError("no fingerprint of an extraction, or of a later one") from error
 
 
 @dataclass(frozen=True)

@@ -164,3 +164,25 @@ def test_the_fingerprint_says_what_made_the_landmarks() -> None:
 
 def test_mediapipes_words_are_known() -> None:
     assert SIDES == ("left_hand", "right_hand")
+
+
+def test_a_row_says_with_which_options_to_make_more_like_it() -> None:
+    options = DetectorOptions(models=("face", "hands"), mirrored=True, num_hands=1, sampling=Sampling(fps=12.5))
+    again = DetectorOptions.of_fingerprint(options.fingerprint)
+    assert again.fingerprint == options.fingerprint
+    assert again.parts == options.parts
+    foreign = options.fingerprint.replace('"mediapipe": "', '"mediapipe": "0.')
+    assert DetectorOptions.of_fingerprint(foreign) == again  # the same options, seen by another MediaPipe
+
+
+@pytest.mark.parametrize(
+    "fingerprint",
+    [
+        "by hand", "[]", "null", '{"importer": "npz", "version": 1}', '{"models": {}, "options": {}}',
+        '{"models": {"ears": "ab"}, "options": {}}', '{"models": {"hands": "ab"}, "options": {"of_later": 1}}',
+        '{"models": {"hands": "ab"}, "options": {"num_hands": 9}}', '{"models": {"hands": "ab"}, "options": []}',
+    ],
+)  # fmt: skip
+def test_what_extraction_did_not_make_is_not_taken_for_its_own(fingerprint: str) -> None:
+    with pytest.raises(ValueError, match="no fingerprint of an extraction"):
+        DetectorOptions.of_fingerprint(fingerprint)

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -121,3 +122,28 @@ def test_a_machine_that_cannot_extract_says_so_instead_of_quarantining_everythin
     with pytest.raises(RuntimeError, match="does not start"):
         list(extractor.extract([row(long_video)]))
     assert time.monotonic() - started < 60
+
+
+def test_an_upload_is_read_as_a_file_is_and_nothing_of_it_stays(
+    extractor: IsolatedExtractor, long_video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    kind, table = extractor.extract_bytes(long_video.read_bytes())
+    ((_, read),) = extractor.extract([row(long_video)])
+    assert kind == "clip"
+    both = [each.drop_columns(["clip_id", "source"]) for each in (table, read)]
+    assert both[0].equals(both[1])
+    kind, _ = extractor.extract_bytes(long_video.read_bytes()[:1000])  # not what was held before, nor a part of it
+    assert kind == "quarantine"
+    child = extractor._child
+    assert child is not None
+    assert os.fstat(child._held.fileno()).st_size == 0
+    assert not list(tmp_path.iterdir())  # it never had a name
+
+
+def test_a_clip_is_given_up_when_its_caller_says_so(extractor: IsolatedExtractor, long_video: Path) -> None:
+    outcome(extractor, row(long_video, end_s=0.1))
+    asked = iter([False, False])
+    ((kind, table),) = extractor.extract([row(long_video)], stopped=lambda: next(asked, True))
+    assert (kind, table["stage"][0].as_py()) == ("quarantine", "stopped")
+    assert extractor.pid is None

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from sigflow.landmarks.video import ClipError, Frame, Sampling, read_frames
+from sigflow.landmarks.video import Bounds, ClipError, Frame, Sampling, decode, read_frames
 from sigflow.storage import locate
 
 WIDTH, HEIGHT = 64, 48
@@ -294,3 +294,23 @@ def test_formats_that_people_have_keep_their_frames_size_and_times(
 
 def test_a_video_of_one_frame_is_a_clip(tmp_path: Path) -> None:
     assert times(read(write(tmp_path / "one.mp4", 1))) == [0.0]
+
+
+@pytest.mark.parametrize(
+    ("bounds", "stage", "words"),
+    [
+        (Bounds(frames=19), "bounds", "more than 19 frames"),
+        (Bounds(seconds=0.79), "bounds", "longer than 0.79 s"),
+        (Bounds(pixels=WIDTH * HEIGHT - 1), "bounds", "larger than 3071 pixels"),
+        (Bounds(formats=("matroska",)), "open", "not a readable video of matroska"),
+        (Bounds(codecs=("vp9",)), "open", "codec h264 is not read; vp9 are"),
+    ],
+)
+def test_a_video_beyond_its_bounds_is_refused_and_one_within_is_read(
+    clip: Path, bounds: Bounds, stage: str, words: str
+) -> None:
+    with pytest.raises(ClipError, match=words) as error:
+        list(decode(str(clip), bounds=bounds))
+    assert error.value.stage == stage
+    within = Bounds(formats=("mov",), codecs=("h264",), pixels=WIDTH * HEIGHT, seconds=0.8, frames=20)
+    assert len(list(decode(str(clip), bounds=within))) == 20
