@@ -1,9 +1,9 @@
 """Play recorded landmarks through a bundle's stream: each sign once? how late? how many false alarms per hour?
 
 Example: python jobs/replay.py --bundle bundles/gestures --data landmarks --out out/replay --gap-s 1
-Clip after clip with rests between them, in which nothing is detected. Every sign is found once, or told twice, missed
-or wrong. Labels that mean nothing (ADL, -, none, ...: `stream.ignored` in the manifest) are no signs: what is told
-there is a false alarm. OUT gets events.parquet and replay.json.
+Clips in a random order with rests between them, in which nothing is detected. Every sign is found once, or told twice,
+missed or wrong. Labels that mean nothing (ADL, -, none, ...: `stream.ignored` in the manifest) are no signs: what is
+told there is a false alarm. OUT gets events.parquet and replay.json.
 """
 
 import argparse

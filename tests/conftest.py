@@ -21,7 +21,7 @@ from sigflow.export import Exported, export
 from sigflow.export.gate import Limits
 from sigflow.landmarks.synthetic import GESTURES, SUBJECTS, Subject, gesture_pose, write_sample_set
 from sigflow.landmarks.synthetic.render import true_landmarks
-from sigflow.pipelines.bundle import bundle_exported
+from sigflow.pipelines.bundle import bundle_exported, stream_settings
 from sigflow.recipes.catalogue import find_recipe
 from sigflow.recipes.recipe import Recipe, override
 from sigflow.runs import read_run
@@ -208,6 +208,7 @@ def exported_bundle(
         members=({"run": trained_run.name, "key": run.key, "weight": 1.0, "folds": run.num_folds},),
         metrics={"measured_on": "estimated from OOF", "subject_independent": run.subject_independent},
         parity=exported_run.parity,
+        stream=stream_settings(average([trained_run]), exported_run.parts),
     )
     place = locate(tmp_path_factory.mktemp("bundles")) / "gestures"
     write_bundle(place, manifest, {GRAPH: exported_run.graph})

@@ -83,10 +83,10 @@ class Streaming(Config):
     watched: tuple[str, ...] = ()
     seen_s: float = Field(default=0.5, ge=0)
     ignored: tuple[str, ...] = ()
-    smoothing_s: float = Field(default=0.2, ge=0)
+    smoothing_s: float = Field(default=0.1, ge=0)
     on: float = Field(default=0.6, gt=0, le=1)
     off: float = Field(default=0.4, gt=0, le=1)
-    lasting_s: float = Field(default=0.2, ge=0)
+    lasting_s: float = Field(default=0.4, ge=0)
     cool_down_s: float = Field(default=0.5, ge=0)
     told: Literal["begun", "ended"] = "begun"
     stable_s: float = Field(default=0.5, ge=0)

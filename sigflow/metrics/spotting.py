@@ -69,8 +69,8 @@ def spotted(done: Sequence[Done], told: Sequence[Told], seconds: float) -> dict[
             from_end.append(events[0].at_s - span.end_s)
             from_start.append(events[0].at_s - span.start_s)
     total = sum(kinds.values(), Counter[str]())
-    quiet_s = sum(span.end_s - span.start_s for span in done if span.label is None)
-    busy_s = sum(span.end_s - span.start_s for span in done if span.label is not None)
+    quiet_s = sum((span.end_s - span.start_s for span in done if span.label is None), 0.0)
+    busy_s = sum((span.end_s - span.start_s for span in done if span.label is not None), 0.0)
     alarms += nothing["alarms"]
     return {
         **_counts(total),

@@ -20,6 +20,7 @@ from sigflow.bundle import (
     Manifest,
     Precision,
     PrecisionName,
+    Streaming,
     read_bundle,
     write_bundle,
 )
@@ -27,6 +28,7 @@ from sigflow.decoding import BLANK
 from sigflow.ensemble import Budget, Ensemble, choose, read_pool
 from sigflow.environment import environment
 from sigflow.errors import UserError
+from sigflow.evaluation import frame_probs
 from sigflow.export import Exported, export
 from sigflow.export.gate import LIMITS, Limits
 from sigflow.export.tail import LOG_PROBS
@@ -160,15 +162,24 @@ def _described(ensemble: Ensemble, exported: Exported, name: str | None) -> Mani
             "measured_on": "estimated from OOF",
         },
         parity=exported.parity,
-        stream=fitted(ensemble.labels, exported.parts, _durations_s(ensemble.members[0].place), sentences=sentences),
+        stream=stream_settings(ensemble, exported.parts),
     )
 
 
-def _durations_s(place: Location) -> list[float]:
-    """Of the run's clips, where they are known."""
-    oof = read_oof(place)
+def stream_settings(ensemble: Ensemble, parts: Sequence[str]) -> Streaming:
+    """By the training clips' durations, where they are known, and by how sure right out-of-fold answers are."""
+    member = ensemble.members[0]
+    sentences = member.run.recipe.sentences
+    oof = read_oof(member.place)
     known = oof["duration_s"].to_pylist() if "duration_s" in oof.schema.names else []
-    return [duration_s for duration_s in known if duration_s is not None]
+    durations_s = [duration_s for duration_s in known if duration_s is not None]
+    confidences = []
+    if not sentences:
+        index = {label: k for k, label in enumerate(ensemble.labels)}
+        probs_NK = np.stack(frame_probs(ensemble.oof, ensemble.labels, sentences=False))
+        true_N = [index[label] for label in ensemble.oof["label"].to_pylist()]
+        confidences = probs_NK.max(1)[probs_NK.argmax(1) == true_N].tolist()
+    return fitted(ensemble.labels, parts, durations_s, confidences, sentences=sentences)
 
 
 def _trained_with(place: Location) -> dict[str, Any] | None:

@@ -1,7 +1,8 @@
 """Recorded landmarks through a bundle's stream: each sign once, with its delay; false alarms per hour.
 
-The stream is one person after the other, clip after clip, with rests between them in which nothing is detected. Nothing
-is served: windows and events are those that the server makes of the same frames, when it leaves out none.
+The stream is one person after the other, of each the clips in a random order (the same each time), with rests between
+them in which nothing is detected. Nothing is served: windows and events are those that the server makes of the same
+frames, when it leaves out none.
 Shape suffixes: T frames.
 """
 
@@ -100,7 +101,7 @@ def _words(clips: Clips, row: int) -> list[str]:
 def _chosen(
     clips: Clips, labels: Sequence[str], subjects: Sequence[str], *, sentences: bool
 ) -> tuple[list[int], dict[str, int]]:
-    """Rows by subject; how many are left out and why."""
+    """Rows by subject, of each in a random order; how many are left out and why."""
     people, names = clips.column("subject"), clips.column("label")
     if strangers := sorted(set(subjects) - {str(name) for name in people}):
         known = ", ".join(sorted({str(name) for name in people})[:20])
@@ -109,8 +110,11 @@ def _chosen(
     said = {row: _words(clips, row) if sentences else [names[row]] * (names[row] is not None) for row in mine}
     rows = [row for row in mine if said[row] and set(labels).issuperset(said[row])]
     empty = sum(not said[row] for row in mine)
-    rows.sort(key=lambda row: (str(people[row]), row))
-    return rows, {"without_label": empty, "unknown_labels": len(mine) - empty - len(rows)}
+    shuffled = [rows[place] for place in np.random.default_rng(0).permutation(len(rows))]
+    return sorted(shuffled, key=lambda row: str(people[row])), {
+        "without_label": empty,
+        "unknown_labels": len(mine) - empty - len(rows),
+    }
 
 
 def _played(

@@ -47,6 +47,20 @@ def test_a_bundle_reads_back_as_it_was_written(exported_bundle: Location, export
     assert bundle.manifest.files.keys() == {GRAPH}
 
 
+def test_a_bundle_of_before_there_were_streams_is_read_and_one_with_settings_is_signed(copy: Path) -> None:
+    assert read_bundle(locate(copy)).manifest.stream
+    edit(copy, stream=None)
+    older = json.loads((copy / MANIFEST).read_text())
+    del older["stream"]
+    plain = json.dumps({key: value for key, value in older.items() if key != "sha256"}, separators=(",", ":"))
+    assert older["sha256"] == hashlib.sha256(plain.encode()).hexdigest()
+    (copy / MANIFEST).write_text(json.dumps(older))
+    assert read_bundle(locate(copy)).manifest.stream is None
+    (copy / MANIFEST).write_text(json.dumps(older | {"stream": {"on": 0.1}}))
+    with pytest.raises(UserError, match="changed after export"):
+        read_bundle(locate(copy))
+
+
 def test_a_bundle_may_carry_more_files_and_all_are_verified(copy: Path, exported_run: Exported) -> None:
     manifest = read_bundle(locate(copy)).manifest
     complete = write_bundle(locate(copy), manifest, {GRAPH: exported_run.graph, "card.md": b"hello"})

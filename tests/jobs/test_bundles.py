@@ -64,6 +64,19 @@ def test_a_bundle_is_scored(job: Job, exported_bundle: Location, gesture_landmar
     assert "has no int8 graph (not exported); choose fp32" in err
 
 
+def test_a_recording_is_replayed(
+    job: Job, exported_bundle: Location, gesture_landmarks: Location, tmp_path: Path
+) -> None:
+    words = ("--bundle", exported_bundle, "--data", gesture_landmarks, "--out", tmp_path / "out", "--subjects", "ada")
+    code, out, _ = job("replay", *words, "--gap-s", "0.8")
+    answer = json.loads(out.splitlines()[-1])
+    assert (code, answer["clips"], answer["gap_s"]) == (0, 12, 0.8)
+    assert answer["once"] > answer["missed"] + answer["wrong"] + answer["twice"]
+    code, _, err = job("replay", *words, "--gap-s", "0")
+    assert code == 2
+    assert "above 0" in err
+
+
 def test_an_unknown_precision_is_refused(job: Job, tmp_path: Path) -> None:
     code, _, err = job("ensemble", "--runs", tmp_path, "--out", tmp_path / "b", "--precisions", "int4")
     assert code == 2

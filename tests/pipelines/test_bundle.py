@@ -120,6 +120,9 @@ def test_the_bundle_says_what_it_is_made_of(manifest: Manifest) -> None:
     assert manifest.temperature == 1.0
     assert manifest.provenance["data_fingerprint"]
     assert manifest.provenance["exported_with"]["packages"]["onnxruntime"]
+    assert manifest.stream
+    assert 0.3 <= manifest.stream.window_s <= 2.0
+    assert manifest.stream.watched == ("left_hand", "right_hand")
     assert manifest.metrics["measured_on"] == "estimated from OOF"
     assert set(manifest.metrics["oof"]["per_class"]) == set(manifest.labels)
 
