@@ -72,6 +72,10 @@ class Serving:
     def status(self) -> str:
         return str(self._application().get("status"))
 
+    def message(self) -> str:
+        """What `serve status` says of the deployment."""
+        return str(self._application()["deployments"]["recognisers"]["message"])
+
     def processes(self) -> list[int]:
         """Of the replicas that take requests."""
         replicas = self._application().get("deployments", {}).get("recognisers", {}).get("replicas", [])

@@ -99,4 +99,5 @@ def test_load_brings_replicas_and_they_go_with_it(serving: Serving, version: Ver
 def test_a_new_replica_without_good_bundles_fails_and_says_why(serving: Serving, tmp_path: Path) -> None:
     serving.shutdown()
     serving.deploy({"bundles": [{"bundle": str(tmp_path)}]}, SMALL | {"max_constructor_retry_count": 1})
-    wait_for(lambda: serving.status() in ("DEPLOY_FAILED", "UNHEALTHY"), seconds=240)
+    wait_for(lambda: serving.status() == "DEPLOY_FAILED", seconds=240)
+    assert "holds no bundle" in serving.message()
