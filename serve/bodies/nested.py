@@ -1,7 +1,9 @@
 """JSON: landmarks as nested lists."""
 
 import gc
+from array import array
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -84,24 +86,40 @@ def clip_input(instance: Instance, shapes: Mapping[str, tuple[int, ...]], limits
 def part_points(part: str, frames: Sequence[Any], shape: tuple[int, ...], limits: Limits) -> np.ndarray:
     """(T, *shape) of a part's frames, null where it is missing. 422 for other shapes and what is not finite."""
     points = np.full((len(frames), *shape), np.nan, np.float32)
+    given = np.zeros(points.shape[: len(shape)], bool)  # frames, or points of frames
     for number, frame in enumerate(frames[: limits.frames + 1]):
         if frame is None:
             continue
-        absent: list[int] = []
-        fits = isinstance(frame, list) and len(frame) == shape[0]  # before millions of numbers are looked at
-        if fits and len(shape) == 2 and None in frame:
-            absent = [row for row, point in enumerate(frame) if point is None]
+        given[number] = True
+        if len(shape) == 2 and isinstance(frame, list) and len(frame) == shape[0] and None in frame:
+            given[number] = [point is not None for point in frame]
             frame = [(0.0,) * shape[1] if point is None else point for point in frame]
-        try:
-            with np.errstate(over="ignore"):
-                values = np.asarray(frame if fits else (), np.float32)
-        except (TypeError, ValueError, OverflowError):
-            values = np.empty(0, np.float32)
-        if values.shape != shape:
+        values = _numbers(frame, shape)
+        if values is None:
             wanted = f"{shape[0]} points of x, y, z" if len(shape) == 2 else f"{shape[0]} numbers"
             raise BadInputError(f"{part}, frame {number}: expected {wanted}, or null")
-        if not np.isfinite(values).all():
-            raise BadInputError(f"{part}, frame {number}: not finite; send null for a frame without detection")
         points[number] = values
-        points[number, absent] = np.nan
+    finite = np.isfinite(points)
+    if not finite.all():
+        broken = (~finite.reshape(*given.shape, -1).all(-1) & given).reshape(len(points), -1).any(1)
+        if broken.any():
+            number = int(broken.argmax())
+            raise BadInputError(f"{part}, frame {number}: not finite; send null for a frame without detection")
+    points[~given] = np.nan
     return points
+
+
+def _numbers(frame: Any, shape: tuple[int, ...]) -> np.ndarray | None:
+    """One frame; None: it is of another shape, or holds anything but numbers (numpy would read them from text)."""
+    if type(frame) is not list or len(frame) != shape[0]:  # before millions of numbers are looked at
+        return None
+    try:
+        if len(shape) == 1:
+            flat = array("f", frame)
+        elif all(isinstance(point, list | tuple) and len(point) == shape[1] for point in frame):
+            flat = array("f", chain.from_iterable(frame))
+        else:
+            return None
+    except (TypeError, OverflowError):
+        return None
+    return np.frombuffer(flat, np.float32).reshape(shape)

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import httpx
 import psutil
@@ -199,7 +199,8 @@ def test_a_server_for_all_without_keys_says_what_it_needs_and_does_not_start(
     write_bundle(locate(tmp_path / "bundle"), bundle.manifest, {GRAPH: bundle.graph})
     host = extra.get("host", "127.0.0.1")
     command = (sys.executable, "-m", "serve", "--bundle", tmp_path / "bundle", "--host", host)
-    done = cluster.run(*command, **{name: text for name, text in extra.items() if name != "host"})
+    environment: dict[str, Any] = {name: text for name, text in extra.items() if name != "host"}
+    done = cluster.run(*command, **environment)
     assert done.returncode == 2
     assert "--keys FILE" in done.stderr.splitlines()[-1]
 

@@ -198,6 +198,7 @@ def test_a_clip_of_one_frame_is_answered(client: Client) -> None:
         ({"landmarks": {"right_hand": ["hand"]}}, "frame 0: expected 21 points"),
         ({"landmarks": {"right_hand": [{"x": 1}]}}, "frame 0: expected 21 points"),
         ({"landmarks": {"right_hand": [3]}}, "frame 0: expected 21 points"),
+        ({"landmarks": {"right_hand": [[["0.5", "0.5", "0.5"]] * 21]}}, "frame 0: expected 21 points"),
         ({"landmarks": {"right_hand": [[*FRAME[:20], [10**400, 0, 0]]]}}, "frame 0: "),
         ({"landmarks": {"right_hand": FRAME[0]}}, "frame 0: expected 21 points"),
         ({"landmarks": {"right_hand": 7}}, "landmarks.right_hand: "),

@@ -36,7 +36,7 @@ GOOD = {
     ARROW: [arrow(clips(rows=2)), arrow(empty_batches=2)],
 }
 SLOWLY = pytest.param(2000, marks=pytest.mark.slow)
-HEALTHY = {"deadline": None, "suppress_health_check": list(HealthCheck), "database": None}
+HEALTHY: dict[str, Any] = {"deadline": None, "suppress_health_check": list(HealthCheck), "database": None}
 
 
 @st.composite
@@ -126,7 +126,7 @@ def test_every_route_answers_as_the_openapi_document_says(mode: GenerationMode, 
         )
 
     for found in schema.get_all_operations():
-        operation = found.ok()
+        operation = found.ok()  # type: ignore[union-attr]
         if operation.path == predict:  # a document cannot say what good landmarks are
             ask(operation.Case(body=json.loads(clip()), media_type=JSON))
         with suppress(Unsatisfiable):  # nothing about it can be wrong

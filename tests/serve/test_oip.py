@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-import tritonclient.http as triton  # type: ignore[import-untyped]
+import tritonclient.http as triton
 import uvicorn
 
 from serve.api import make_api
