@@ -21,6 +21,7 @@ from serve.batching import Batcher
 from serve.session import Session, StreamQuery
 from serve.settings import Limits, Served
 from serve.shelf import Model, Shelf
+from serve.signals import Signals
 from sigflow.bundle import Bundle, read_bundle
 from sigflow.data.clips import load_clips
 from sigflow.pipelines.material import clip_inputs
@@ -334,7 +335,7 @@ def test_probabilities_that_are_not_read_are_dropped_and_events_are_not(
         messages = iter(texts(frames, 600))
 
         async def receive() -> Message:
-            if not socket.client_state.value:
+            if not socket.client_state.value  # type: ignore[attr-defined]:
                 return {"type": "websocket.connect"}
             text = next(messages)
             if "end" in text:  # all but the last windows were recognised, and nothing was read yet
@@ -363,7 +364,7 @@ def test_a_model_that_is_too_slow_has_windows_left_out_and_the_stream_goes_on(
     start: Serve, exported_bundle: Location, signed: list[tuple[str, ClipInput]]
 ) -> None:
     held = Held(exported_bundle)
-    model = Model(Served(bundle="here"), held, Batcher(held))
+    model = Model(Served(bundle="here"), held, Batcher(held), Signals(held.manifest))
     uri = start(Shelf([model], Limits(deadline_s=0.02))) + STREAM
     frames = frames_of([signed[0][1]], rest_s=0)
     told, code = talk(uri, texts(frames))
