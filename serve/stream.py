@@ -80,5 +80,5 @@ async def _refuse(socket: WebSocket, error: ProblemError, code: int, unsent: lis
     with suppress(TimeoutError, WebSocketDisconnect, RuntimeError):
         async with asyncio.timeout(_LAST_WORDS_S):
             for message in [*(unsent or ()), StreamError(problem=problem)]:
-                await socket.send_text(message.model_dump_json())
+                await socket.send_text(message.model_dump_json(exclude_none=True))
             await socket.close(code)

@@ -335,7 +335,7 @@ def test_probabilities_that_are_not_read_are_dropped_and_events_are_not(
         messages = iter(texts(frames, 600))
 
         async def receive() -> Message:
-            if not socket.client_state.value  # type: ignore[attr-defined]:
+            if not socket.client_state.value:  # type: ignore[attr-defined]
                 return {"type": "websocket.connect"}
             text = next(messages)
             if "end" in text:  # all but the last windows were recognised, and nothing was read yet
