@@ -13,6 +13,7 @@ import pyarrow as pa
 import pytest
 import uvicorn
 from fastapi import WebSocket
+from starlette.websockets import WebSocketState
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
@@ -334,7 +335,7 @@ def test_probabilities_that_are_not_read_are_dropped_and_events_are_not(
         messages = iter(texts(frames, 600))
 
         async def receive() -> Message:
-            if not socket.client_state.value:
+            if client.client_state is WebSocketState.CONNECTING:
                 return {"type": "websocket.connect"}
             text = next(messages)
             if "end" in text:  # all but the last windows were recognised, and nothing was read yet
@@ -346,10 +347,10 @@ def test_probabilities_that_are_not_read_are_dropped_and_events_are_not(
                 await reads.wait()
                 told.append(json.loads(message["text"]))
 
-        socket = WebSocket({"type": "websocket", "path": "/", "headers": []}, receive, send)
-        await socket.accept()
+        client = WebSocket({"type": "websocket", "path": "/", "headers": []}, receive, send)
+        await client.accept()
         query = StreamQuery(probabilities=True, every_window=True)
-        await Session(socket, shelf_of(bundle).find("gestures"), query, Limits(stream_unsent=8)).run()
+        await Session(client, shelf_of(bundle).find("gestures"), query, Limits(stream_unsent=8)).run()
         return told
 
     told = asyncio.run(main())
