@@ -39,7 +39,7 @@ def fitted(
     window_s = round(float(np.clip(usual_s, 1.0 if sentences else _SHORTEST_S, _LONGEST_S)), 3)
     hop_s = round(window_s / (10 if sentences else 5), 3)
     least = max(_LEAST, 1 / len(labels))
-    on = float(np.clip(0.8 * np.quantile(confidences, 0.1), least, _SURE)) if len(confidences) else _SURE
+    on = float(np.clip(0.7 * np.quantile(confidences, 0.1), least, _SURE)) if len(confidences) else _SURE
     hands = tuple(part for part in parts if part.endswith("_hand"))
     return Streaming(
         window_s=window_s,
