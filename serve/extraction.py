@@ -59,12 +59,14 @@ class Extractors:
 
         Raises:
             ProblemError: 422, it is no video, or ends whatever reads it; 413, it is too long or takes too much memory;
-                504, it takes too long.
+                504, it takes too long; 503, no process for it starts.
         """
         stopped = threading.Event()
         try:
             loop = asyncio.get_running_loop()
             kind, table = await loop.run_in_executor(self._threads, self._extract, video, options, stopped)
+        except RuntimeError as error:
+            raise ProblemError(503, "what reads videos does not start; try again", RETRY_AFTER) from error
         finally:
             stopped.set()
         if kind == "clip":
@@ -104,7 +106,12 @@ class Extractors:
             self._alive += outdated is None
         if outdated:
             outdated.extractor.close()
-        return _Worker(options, self.limits)
+        try:
+            return _Worker(options, self.limits)
+        except RuntimeError:
+            with self._lock:
+                self._alive -= 1
+            raise
 
     def _put_back(self, worker: "_Worker") -> None:
         worker.videos += 1

@@ -111,10 +111,8 @@ def _chosen(
     rows = [row for row in mine if said[row] and set(labels).issuperset(said[row])]
     empty = sum(not said[row] for row in mine)
     shuffled = [rows[place] for place in np.random.default_rng(0).permutation(len(rows))]
-    return sorted(shuffled, key=lambda row: str(people[row])), {
-        "without_label": empty,
-        "unknown_labels": len(mine) - empty - len(rows),
-    }
+    left_out = {"without_label": empty, "unknown_labels": len(mine) - empty - len(rows)}
+    return sorted(shuffled, key=lambda row: str(people[row])), left_out
 
 
 def _played(

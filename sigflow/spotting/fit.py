@@ -9,7 +9,7 @@ from sigflow.bundle import Manifest, Streaming
 # Labels of clips in which nothing was done, in lower case.
 NOTHING = frozenset({"-", "adl", "background", "idle", "no_fall", "none", "nothing", "other", "rest", "silence"})
 _SHORTEST_S, _LONGEST_S = 0.3, 10.0
-_LEAST, _SURE = 0.3, 0.6  # bounds of `on`
+_LEAST, _SURE = 0.3, 0.6  # bounds of `on`, which is never below chance either
 
 
 def stream_of(manifest: Manifest) -> Streaming:
@@ -38,7 +38,8 @@ def fitted(
     usual_s = float(np.median(known)) if len(known) else 4.0 if sentences else 1.0
     window_s = round(float(np.clip(usual_s, 1.0 if sentences else _SHORTEST_S, _LONGEST_S)), 3)
     hop_s = round(window_s / (10 if sentences else 5), 3)
-    on = float(np.clip(0.8 * np.quantile(confidences, 0.1), _LEAST, _SURE)) if len(confidences) else _SURE
+    least = max(_LEAST, 1 / len(labels))
+    on = float(np.clip(0.7 * np.quantile(confidences, 0.1), least, _SURE)) if len(confidences) else _SURE
     hands = tuple(part for part in parts if part.endswith("_hand"))
     return Streaming(
         window_s=window_s,

@@ -52,7 +52,7 @@ def test_a_bundle_of_before_there_were_streams_is_read_and_one_with_settings_is_
     edit(copy, stream=None)
     older = json.loads((copy / MANIFEST).read_text())
     del older["stream"]
-    plain = json.dumps({key: value for key, value in older.items() if key != "sha256"}, separators=(",", ":"))
+    plain = Manifest.model_validate(older).model_dump_json(exclude={"sha256", "stream"})
     assert older["sha256"] == hashlib.sha256(plain.encode()).hexdigest()
     (copy / MANIFEST).write_text(json.dumps(older))
     assert read_bundle(locate(copy)).manifest.stream is None

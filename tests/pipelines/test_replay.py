@@ -24,7 +24,7 @@ def played(exported_bundle: Location, gesture_landmarks: Location, tmp_path_fact
 def test_gestures_are_found_once_soon_after_their_end(played: dict[str, Any]) -> None:
     assert (played["clips"], played["done"]) == (60, 60)
     assert played["once"] + played["twice"] + played["missed"] + played["wrong"] == 60
-    assert played["once"] >= 54
+    assert played["once"] >= 50
     assert played["twice"] == 0
     assert -0.5 < played["delay_s"]["from_end"]["median"] < 0.5
     assert played["delay_s"]["from_start"]["median"] > 0

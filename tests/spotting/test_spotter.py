@@ -72,5 +72,8 @@ def test_settings_come_from_the_clips_that_were_learnt() -> None:
     assert signs.watched == ("left_hand", "right_hand")
     falls = fitted(("ADL", "Fall"), ("pose",), [6.0], sentences=False)
     assert (falls.window_s, falls.ignored, falls.watched) == (6.0, ("ADL",), ("pose",))
+    unsure = [fitted(tuple(labels), ("raw",), (), [0.4] * 20, sentences=False) for labels in ("ab", "abcdef")]
+    assert [(each.on, each.off) for each in unsure] == [(0.5, 0.33), (0.3, 0.2)]
+    assert falls.on == 0.6
     assert fitted(("a", "b"), ("raw",), [600.0, float("nan")], sentences=False).window_s == 10.0
     assert fitted(("a", "b"), ("raw",), [], sentences=True).window_s == 4.0
