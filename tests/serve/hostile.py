@@ -156,7 +156,7 @@ ODD = [
     Hostile("a long media type", "x" * 5000, (415,), clip),
     Hostile("pickled npy", NPY, (400,), lambda: npy(np.array([print], object))),
     Hostile("npy with a wrong shape", NPY, (422,), lambda: npy(np.zeros((3, 20, 3), np.float32))),
-    Hostile("npy of one number", NPY, (422,), lambda: npy(np.float32(1.0))),
+    Hostile("npy of one number", NPY, (422,), lambda: npy(np.array(1.0, np.float32))),
     Hostile("npy that is infinite", NPY, (422,), lambda: npy(np.full((3, 21, 3), np.inf, np.float32))),
     Hostile("npy with a huge number", NPY, (422,), lambda: npy(np.full((3, 21, 3), 1e300))),
     *(
