@@ -30,9 +30,7 @@ class Limits(Config):
     """What a request may ask for at the most."""
 
     body_bytes: int = Field(default=32 << 20, gt=0)
-    json_bytes: int = Field(
-        default=8 << 20, gt=0
-    )  # of a body in JSON, which takes up to 25 times that while it is read
+    json_bytes: int = Field(default=8 << 20, gt=0)  # of JSON, which takes up to 30 times that while it is read
     body_s: float = Field(default=30.0, gt=0)  # until the whole body is there; later it is 408
     clips: int = Field(default=256, gt=0)
     frames: int = Field(default=10_000, gt=0)  # of a clip

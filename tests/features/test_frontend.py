@@ -48,7 +48,14 @@ def test_slices_name_every_column_once(frontend: Frontend) -> None:
 BESIDE = Frontend(features=(HandFeatures(), BodyFeatures()), kinematics=Kinematics())
 
 
-@pytest.mark.parametrize("frontend", [FRONTENDS["hand"], FRONTENDS["raw"], BESIDE], ids=["hand", "raw", "beside"])
+@pytest.mark.parametrize(
+    "frontend",
+    [
+        pytest.param(FRONTENDS["hand"], id="hand"),
+        pytest.param(FRONTENDS["raw"], id="raw"),
+        pytest.param(BESIDE, id="beside", marks=pytest.mark.slow),
+    ],
+)
 def test_the_graph_gives_torchs_numbers(frontend: Frontend) -> None:
     """The other features have theirs beside their own tests."""
     check_parity(lambda inputs: compute_features(inputs, frontend).values, frontend.parts)

@@ -291,6 +291,7 @@ def test_a_stream_without_messages_is_ended(start: Serve, bundle: Bundle) -> Non
     assert (told[-1]["type"], told[-1]["reason"], code) == ("closing", "idle", 1000)
 
 
+@pytest.mark.slow
 def test_a_client_that_does_not_read_is_ended_and_blocks_no_other(
     start: Serve, bundle: Bundle, signed: list[tuple[str, ClipInput]]
 ) -> None:

@@ -246,6 +246,7 @@ def test_other_media_and_unknown_parameters_are_refused(client: Client) -> None:
     assert problem(client.post("/v1/models/other:predictVideo", content=b"x"), 404)
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_once_is_forgiven_and_twice_is_blamed_on_the_video(
     client: Client, long_video: bytes
 ) -> None:
@@ -257,6 +258,7 @@ def test_a_worker_that_is_killed_once_is_forgiven_and_twice_is_blamed_on_the_vid
         assert "ends the process that reads it" in problem(post(client, long_video), 422)
 
 
+@pytest.mark.slow
 def test_a_client_that_leaves_is_not_worked_for_and_the_next_is_answered(
     client: Client, api: FastAPI, long_video: bytes
 ) -> None:
@@ -366,6 +368,7 @@ asyncio.run(Extractors(Limits()).row(Path(sys.argv[1]).read_bytes(), DetectorOpt
 """
 
 
+@pytest.mark.slow
 def test_a_replica_loads_no_detector_and_its_worker_ends_when_it_is_killed(long_video: bytes, tmp_path: Path) -> None:
     (tmp_path / "wave.mp4").write_bytes(long_video)
     with subprocess.Popen([sys.executable, "-c", SERVER, str(tmp_path / "wave.mp4")]) as server:

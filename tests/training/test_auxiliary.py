@@ -63,6 +63,7 @@ def test_the_phonology_head_is_taught_standardised_features(sentences: Clips) ->
     assert not torch.allclose(weights["auxiliary.phonology.weight"], untrained, atol=0.05)
 
 
+@pytest.mark.slow
 def test_heads_are_not_exported(sentences: Clips) -> None:
     torch.manual_seed(0)
     with_head = EnsembleModel([[build(SEGMENTING, 4).eval()]], [1.0]).eval()
