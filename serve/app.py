@@ -1,6 +1,7 @@
 """The Ray Serve application: one deployment that holds the bundles, so that a request makes no second hop."""
 
 import logging
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +11,7 @@ from ray import serve
 from ray.serve import Application
 
 from serve.api import make_api
-from serve.guard import Door
+from serve.guard import Door, keyring
 from serve.meters import meter
 from serve.settings import Settings
 from serve.shelf import Shelf
@@ -95,8 +96,9 @@ class Recognisers:
         """
         try:
             settings = settings_of(user_config)
-            self._door.change(settings.access)
+            keyring(settings.access, os.environ)  # or raises, before anything is changed
             await self._shelf.change(settings)
+            self._door.change(settings.access)
         except Exception as error:
             if not self._shelf.ready:
                 raise
