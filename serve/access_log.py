@@ -10,7 +10,7 @@ from serve.signals import Meter
 
 # Below Ray Serve's own logger, so that lines go where it sends them: to files, as JSON if it is told so.
 LOG = logging.getLogger("ray.serve.sigflow")
-QUIET = ("/healthz", "/readyz", "/metrics")  # are asked every few seconds
+QUIET = ("/healthz", "/readyz")  # are asked every few seconds
 
 
 class AccessLog:
@@ -34,17 +34,20 @@ class AccessLog:
                 seen["status"] = message.get("code", 1000)
             await send(message)
 
-        self._open += 1
+        self._count_open(1)
         try:
             await self._app(scope, receive, watch)
         finally:
-            self._open -= 1
+            self._count_open(-1)
             self._tell(scope, seen, time.perf_counter() - begun)
+
+    def _count_open(self, more: int) -> None:
+        self._open += more
+        self._meter("open_requests", self._open, {})
 
     def _tell(self, scope: Scope, seen: dict[str, Any], seconds: float) -> None:
         route = getattr(scope.get("route"), "path", None) or "none"  # its pattern: a path has a name in it, of no end
         model = str(scope.get("path_params", {}).get("name", "")) if seen["status"] != 404 else ""
-        self._meter("open_requests", self._open, {})
         self._meter("requests_total", 1, {"route": route, "model": model, "status": str(seen["status"])})
         self._meter("request_seconds", seconds, {"route": route, "model": model})
         if route not in QUIET:

@@ -72,7 +72,7 @@ class Registry(Config):
 
 
 class Access(Config):
-    """Who may ask. Keys stand in the file, in `keys` and in the environment's SIGFLOW_API_KEYS; none: everybody may.
+    """Who may ask. Keys stand in the file, in `keys` and in the environment's SIGFLOW_API_KEYS; none: this machine.
 
     Attributes:
         keys_file: of hashed API keys, on every node that has a replica; read again when it changes.
