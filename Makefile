@@ -5,8 +5,8 @@ BENCH ?= extraction features training mesh tuning bundle
 # A CPU-only torch, a third of the size: make setup TORCH_INDEX=https://download.pytorch.org/whl/cpu
 TORCH_INDEX ?=
 BIN := .venv/bin
-# Two processes: one works while the other waits for its Ray cluster. Files stay whole.
-PYTEST := $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+# A third process computes while two wait for their Ray clusters (tests/conftest.py).
+PYTEST := $(BIN)/pytest -n 3 --dist loadgroup --no-loadscope-reorder
 export RAY_USAGE_STATS_ENABLED ?= 0
 
 .PHONY: setup demo test test-all lint format bench serve clean

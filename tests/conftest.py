@@ -32,8 +32,13 @@ from sigflow.training import fit
 Once = Callable[[str, Callable[[Path], object]], Path]
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that wait for clusters first: files are given out in this order, and the others fill what is left."""
+    """Files stay whole. Two processes have a cluster each and begin with what waits for it; the third computes."""
+    for item in items:
+        waits = "integration" in item.path.parts
+        group = f"cluster-{'a' if item.path.stem == 'test_pipeline' else 'b'}" if waits else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
     items.sort(key=lambda item: "integration" not in item.path.parts)
 
 

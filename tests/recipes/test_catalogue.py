@@ -45,11 +45,11 @@ each_network = pytest.mark.parametrize(
     "recipe", [recipe for name, recipe in RECIPES.items() if name not in ("lip_reading_v2", "lip_reading_v3")],
     ids=lambda recipe: recipe.name,
 )  # fmt: skip
-# Some take a minute to export.
+LARGE = ("unified_signs", "continuous_signs", "lip_reading")  # take a minute to export
 each_graph = pytest.mark.parametrize(
     "recipe",
     [
-        pytest.param(recipe, id=name, marks=[pytest.mark.slow] if name in ("continuous_signs", "lip_reading") else [])
+        pytest.param(recipe, id=name, marks=[pytest.mark.slow] if name in LARGE else [])
         for name, recipe in RECIPES.items() if name not in ("lip_reading_v2", "lip_reading_v3")
     ],
 )  # fmt: skip
