@@ -15,9 +15,9 @@ import ray
 import yaml
 from ray import serve
 
+from serve.access.guard import refuse_open
+from serve.access.keys import ENVIRONMENT
 from serve.app import deployment, settings_of, verify
-from serve.guard import refuse_open
-from serve.keys import ENVIRONMENT
 from serve.settings import Access, Served, Settings
 from sigflow.bundle import PRECISIONS
 from sigflow.errors import UserError
@@ -38,7 +38,7 @@ def flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; default this machine alone")
     parser.add_argument("--port", type=job.positive(int), default=8000)
     parser.add_argument("--replicas", type=_replicas, default=(1, 1), help="N, or MIN-MAX by load; default 1")
-    parser.add_argument("--keys", type=job.path, help="file of API keys (python -m serve.keys new NAME >> FILE)")
+    parser.add_argument("--keys", type=job.path, help="file of API keys (python -m serve.access.keys new NAME >> FILE)")
     parser.add_argument("--open", action="store_true", help="without keys too, answer other machines")
 
 

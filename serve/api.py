@@ -5,17 +5,17 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from serve.access_log import AccessLog
-from serve.batching import RETRY_AFTER
-from serve.guard import Door, Guard
-from serve.native import native_routes
-from serve.oip import oip_routes
+from serve.access.guard import Door, Guard
+from serve.hosting.batching import RETRY_AFTER
+from serve.hosting.shelf import Shelf
 from serve.openapi import PROBLEMS, describe_bodies
 from serve.problems import ProblemError, answer_errors_as_problems
-from serve.shelf import Shelf
-from serve.signals import Meter
-from serve.stream import stream_routes
-from serve.video import video_routes
+from serve.protocols.native import native_routes
+from serve.protocols.oip import oip_routes
+from serve.protocols.stream import stream_routes
+from serve.protocols.video import video_routes
+from serve.telemetry.access_log import AccessLog
+from serve.telemetry.signals import Meter
 
 _DESCRIPTION = "Recognise human movement from landmarks. Errors are RFC 9457 problem+json."
 

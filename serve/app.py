@@ -10,11 +10,11 @@ from pydantic import ValidationError
 from ray import serve
 from ray.serve import Application
 
+from serve.access.guard import Door, keyring
 from serve.api import make_api
-from serve.guard import Door, keyring
-from serve.meters import meter
+from serve.hosting.shelf import Shelf
 from serve.settings import Settings
-from serve.shelf import Shelf
+from serve.telemetry.meters import meter
 from sigflow.bundle import read_bundle
 from sigflow.errors import UserError
 from sigflow.storage import locate

@@ -9,7 +9,7 @@ from typing import Any
 
 from starlette.middleware import Middleware
 
-from serve.batching import RETRY_AFTER
+from serve.hosting.batching import RETRY_AFTER
 from serve.problems import MEDIA_TYPE, problem
 
 Message = MutableMapping[str, Any]

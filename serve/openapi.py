@@ -5,12 +5,12 @@ from typing import Any
 from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
 
+from serve.access.guard import ALWAYS_OPEN
 from serve.bodies import ARROW, JSON, NPY, VIDEO
 from serve.bodies.npy import NpyQuery
-from serve.guard import ALWAYS_OPEN
 from serve.problems import MEDIA_TYPE, Problem
+from serve.protocols.tensors import BINARY, JSON_BYTES, InferRequest
 from serve.schemas import EXAMPLE, PredictRequest, VideoWanted, Wanted
-from serve.tensors import BINARY, JSON_BYTES, InferRequest
 
 _WHAT = {
     400: "a body that cannot be read", 404: "no such model", 408: "a body that comes too slowly", 413: "too large",

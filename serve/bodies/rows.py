@@ -9,8 +9,8 @@ import numpy as np
 
 from serve.bodies.checks import missing_or_finite, refuse_many, seconds
 from serve.problems import BadInputError
+from serve.protocols.tensors import FLOATS, INTEGERS, Given, values
 from serve.settings import Limits
-from serve.tensors import FLOATS, INTEGERS, Given, values
 from sigflow.predictor import ClipInput
 
 _ASPECT = 4 / 3  # where it is left out, as in the native protocol

@@ -5,8 +5,8 @@ import sys
 import uvicorn
 
 from serve.api import make_api
+from serve.hosting.shelf import Shelf, open_model
 from serve.settings import Served, Settings
-from serve.shelf import Shelf, open_model
 from sigflow.bundle import read_bundle
 from sigflow.storage import locate
 

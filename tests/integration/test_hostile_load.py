@@ -19,8 +19,8 @@ import httpx
 import psutil
 import pytest
 
+from serve.access.keys import new_key
 from serve.bodies import ARROW, JSON, NPY
-from serve.keys import new_key
 from sigflow.bundle import GRAPH, write_bundle
 from sigflow.storage import locate
 from tests.integration.conftest import ROOT, Cluster, answers, free_port, wait_for

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
+from serve.hosting.shelf import Shelf, open_model
 from serve.settings import Limits, Served, Settings
-from serve.shelf import Shelf, open_model
 from sigflow.bundle import Bundle
 
 

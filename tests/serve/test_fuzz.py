@@ -19,9 +19,9 @@ from schemathesis import GenerationMode, checks
 from schemathesis.core.result import Ok
 from schemathesis.specs.openapi import checks as conformance
 
+from serve.access.guard import Door
 from serve.api import make_api
 from serve.bodies import ARROW, JSON, NPY, read_clips
-from serve.guard import Door
 from serve.problems import ProblemError
 from serve.settings import Access, Limits
 from sigflow.predictor import ClipInput

@@ -6,11 +6,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Request
 from fastapi.responses import Response
 
-from serve.answers import predictions
 from serve.bodies import JSON, read_body, read_clips
+from serve.hosting.answers import predictions
+from serve.hosting.shelf import Model, Shelf
 from serve.openapi import PREDICT, PROBLEMS
 from serve.schemas import ModelSummary, PredictResponse
-from serve.shelf import Model, Shelf
 
 _MOST_LISTED = 1000
 Name = Annotated[str, Path(max_length=200, description="the bundle's name")]

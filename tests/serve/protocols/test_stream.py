@@ -18,18 +18,18 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from serve.api import make_api
-from serve.batching import Batcher
-from serve.session import Session, StreamQuery
+from serve.hosting.batching import Batcher
+from serve.hosting.shelf import Model, Shelf
+from serve.protocols.session import Session, StreamQuery
 from serve.settings import Limits, Served
-from serve.shelf import Model, Shelf
-from serve.signals import Signals
+from serve.telemetry.signals import Signals
 from sigflow.bundle import Bundle, read_bundle
 from sigflow.data.clips import load_clips
 from sigflow.pipelines.material import clip_inputs
 from sigflow.predictor import ClipInput
 from sigflow.storage import Location
+from tests.serve.hosting.test_batching import Held
 from tests.serve.shelves import renamed, shelf_of
-from tests.serve.test_batching import Held
 
 STREAM = "/v1/models/gestures/stream"
 FPS = 25

@@ -11,7 +11,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 
-from serve.loading import Model
+from serve.hosting.loading import Model
 from serve.problems import ProblemError
 from serve.settings import Registry, Served
 from sigflow.bundle import MANIFEST, versions

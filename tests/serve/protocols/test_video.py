@@ -22,9 +22,9 @@ from fastapi import FastAPI
 
 from serve.api import make_api
 from serve.bodies.arrow import of_table
-from serve.extraction import Extractors
+from serve.hosting.shelf import Shelf, open_model
+from serve.protocols.extraction import Extractors
 from serve.settings import Limits, Served, Settings
-from serve.shelf import Shelf, open_model
 from sigflow.bundle import Bundle, read_bundle
 from sigflow.landmarks.detector import DetectorOptions
 from sigflow.landmarks.isolation import Limits as Cost
@@ -32,9 +32,9 @@ from sigflow.landmarks.synthetic import SUBJECTS, render_clip, write_video
 from sigflow.pipelines.extract import ExtractBlock
 from sigflow.schema import LANDMARKS_DIR
 from sigflow.storage import Location, locate
+from tests.serve.protocols.videos import SIZE, sound, video
 from tests.serve.shelves import renamed, shelf_of
 from tests.serve.test_api import Client, problem
-from tests.serve.videos import SIZE, sound, video
 
 PREDICT, VIDEO = "/v1/models/gestures:predict", "/v1/models/gestures:predictVideo"
 HANDS = ("left_hand", "right_hand")
@@ -361,7 +361,7 @@ SERVER = """
 import asyncio, sys
 from pathlib import Path
 import serve.api
-from serve.extraction import Extractors
+from serve.protocols.extraction import Extractors
 from serve.settings import Limits
 from sigflow.landmarks.detector import DetectorOptions
 

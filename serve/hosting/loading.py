@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from serve.batching import Batcher
+from serve.hosting.batching import Batcher
 from serve.settings import Served, Settings
-from serve.signals import Meter, Signals, unmeasured
+from serve.telemetry.signals import Meter, Signals, unmeasured
 from sigflow.bundle import Bundle, Manifest, read_bundle, read_manifest
 from sigflow.predictor import Predictor
 from sigflow.storage import locate

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from serve.keys import Key, Keyring, find_key, main, new_key, parse_keys
+from serve.access.keys import Key, Keyring, find_key, main, new_key, parse_keys
 from sigflow.errors import UserError
 
 HASH = hashlib.sha256(b"sf_secret").hexdigest()
@@ -101,7 +101,7 @@ def test_keys_of_the_file_and_of_the_settings_count_together(tmp_path: Path) -> 
 def test_a_changed_file_counts_at_once_and_a_damaged_one_changes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("serve.keys._LOOK_S", -1.0)
+    monkeypatch.setattr("serve.access.keys._LOOK_S", -1.0)
     (first, line), (second, other) = new_key("alice"), new_key("bob")
     ring = Keyring(write(tmp_path / "keys", line))
     write(tmp_path / "keys", f"{line}\n{other}")

@@ -5,11 +5,11 @@ import random
 from collections.abc import Sequence
 from functools import partial
 
-from serve.loading import Model, load, open_model, renew
-from serve.on_demand import OnDemand
+from serve.hosting.loading import Model, load, open_model, renew
+from serve.hosting.on_demand import OnDemand
 from serve.problems import ProblemError
 from serve.settings import Limits, Settings
-from serve.signals import Meter, unmeasured
+from serve.telemetry.signals import Meter, unmeasured
 from sigflow.errors import UserError
 
 __all__ = ["Model", "Shelf", "open_model"]

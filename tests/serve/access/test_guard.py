@@ -10,11 +10,11 @@ import httpx
 import pytest
 from fastapi import WebSocket
 
+from serve.access.guard import Door, refuse_open
+from serve.access.keys import new_key
 from serve.api import make_api
-from serve.guard import Door, refuse_open
-from serve.keys import new_key
+from serve.hosting.shelf import Shelf
 from serve.settings import Access
-from serve.shelf import Shelf
 from sigflow.errors import UserError
 from tests.serve.test_api import Client, problem
 

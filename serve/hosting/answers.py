@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from serve.access_log import LOG
+from serve.hosting.shelf import Model, Shelf
 from serve.problems import ProblemError
 from serve.schemas import Prediction, PredictResponse, Vote, Wanted
-from serve.shelf import Model, Shelf
+from serve.telemetry.access_log import LOG
 from sigflow.decoding import ctc_greedy
 from sigflow.predictor import Answer, ClipInput
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from serve.rates import Rates
+from serve.access.rates import Rates
 
 
 def test_so_many_at_once_and_then_so_many_a_second() -> None:

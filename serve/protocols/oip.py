@@ -13,16 +13,14 @@ import numpy as np
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from serve.answers import ask, prediction
 from serve.bodies import JSON, read_body
 from serve.bodies.rows import read_rows
-from serve.native import Name, Version
+from serve.hosting.answers import ask, prediction
+from serve.hosting.shelf import Model, Shelf
 from serve.openapi import INFER, INFERRED, PROBLEMS
 from serve.problems import BadInputError, ProblemError
-from serve.schemas import Wanted
-from serve.settings import Limits
-from serve.shelf import Model, Shelf
-from serve.tensors import (
+from serve.protocols.native import Name, Version
+from serve.protocols.tensors import (
     BINARY,
     JSON_BYTES,
     InferRequest,
@@ -31,6 +29,8 @@ from serve.tensors import (
     read_request,
     write_response,
 )
+from serve.schemas import Wanted
+from serve.settings import Limits
 from sigflow.bundle import Manifest
 from sigflow.predictor import Answer, ClipInput
 

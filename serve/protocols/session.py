@@ -16,12 +16,12 @@ from fastapi import WebSocket
 from pydantic import Field
 from starlette.websockets import WebSocketDisconnect
 
-from serve.answers import prediction
 from serve.bodies.frames import Block, of_bytes, of_text
+from serve.hosting.answers import prediction
+from serve.hosting.shelf import Model
 from serve.problems import BadInputError, ProblemError
 from serve.schemas import Closing, EventTold, Probabilities, Ready, StreamReset, StreamTold, Wanted
 from serve.settings import Limits
-from serve.shelf import Model
 from sigflow.config import Config
 from sigflow.errors import UserError
 from sigflow.predictor import Answer

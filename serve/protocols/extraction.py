@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 import pyarrow as pa
 
-from serve.batching import RETRY_AFTER
+from serve.hosting.batching import RETRY_AFTER
 from serve.problems import BadInputError, ProblemError
 from serve.settings import Limits
 from sigflow.landmarks.assets import model_path

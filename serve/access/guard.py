@@ -12,9 +12,9 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serve.keys import ENVIRONMENT, Keyring, find_key
+from serve.access.keys import ENVIRONMENT, Keyring, find_key
+from serve.access.rates import Rates
 from serve.problems import ProblemError, problem
-from serve.rates import Rates
 from serve.settings import Access
 from sigflow.errors import UserError
 
@@ -27,7 +27,7 @@ _DOCS = (  # FastAPI's page of documentation takes its script from there, and ha
     "default-src 'none'; script-src 'unsafe-inline' https://cdn.jsdelivr.net; style-src 'unsafe-inline' "
     "https://cdn.jsdelivr.net; img-src data: https://fastapi.tiangolo.com; connect-src 'self'; frame-ancestors 'none'"
 )
-_MEND = "give it keys (--keys FILE, made by `python -m serve.keys new NAME`), or say --open"
+_MEND = "give it keys (--keys FILE, made by `python -m serve.access.keys new NAME`), or say --open"
 
 
 class Door:

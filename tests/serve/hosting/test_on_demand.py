@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from serve.loading import Model, load
-from serve.on_demand import OnDemand
+from serve.hosting.loading import Model, load
+from serve.hosting.on_demand import OnDemand
+from serve.hosting.shelf import Shelf
 from serve.problems import ProblemError
 from serve.settings import Registry, Served, Settings
-from serve.shelf import Shelf
 from sigflow.bundle import GRAPH, MANIFEST, Bundle, read_bundle, write_bundle
 from sigflow.storage import Location, locate
 from tests.serve.shelves import renamed

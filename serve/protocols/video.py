@@ -11,15 +11,15 @@ import pyarrow as pa
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import Response
 
-from serve.answers import predictions
 from serve.bodies import JSON, VIDEO, read_body
 from serve.bodies.arrow import of_table
-from serve.extraction import Extractors
-from serve.native import Name, Version
+from serve.hosting.answers import predictions
+from serve.hosting.shelf import Model, Shelf
 from serve.openapi import PREDICT_VIDEO, VIDEO_PROBLEMS
 from serve.problems import BadInputError, ProblemError
+from serve.protocols.extraction import Extractors
+from serve.protocols.native import Name, Version
 from serve.schemas import VideoResponse, VideoSeen, VideoWanted, query
-from serve.shelf import Model, Shelf
 from sigflow.landmarks.detector import DetectorOptions
 from sigflow.predictor import ClipInput
 from sigflow.schema import landmark_schema

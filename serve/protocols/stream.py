@@ -14,11 +14,11 @@ from http import HTTPStatus
 from fastapi import APIRouter, WebSocket
 from starlette.websockets import WebSocketDisconnect
 
-from serve.native import Name, Version
+from serve.hosting.shelf import Shelf
 from serve.problems import Problem, ProblemError
+from serve.protocols.native import Name, Version
+from serve.protocols.session import Session, SlowClientError, StreamQuery
 from serve.schemas import StreamError, StreamTold, query
-from serve.session import Session, SlowClientError, StreamQuery
-from serve.shelf import Shelf
 
 _CODES = {400: 1007, 413: 1009, 415: 1007, 422: 1007, 404: 1008, 503: 1013, 504: 1013}
 _LAST_WORDS_S = 2.0  # for a client that may not be reading

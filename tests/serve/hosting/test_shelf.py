@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from serve.hosting.shelf import Shelf, open_model
 from serve.problems import ProblemError
 from serve.settings import Limits, Served, Settings
-from serve.shelf import Shelf, open_model
 from sigflow.bundle import Bundle, read_bundle, write_bundle
 from sigflow.errors import UserError
 from sigflow.storage import Location, locate

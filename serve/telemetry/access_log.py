@@ -6,7 +6,7 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serve.signals import Meter
+from serve.telemetry.signals import Meter
 
 # Below Ray Serve's own logger, so that lines go where it sends them: to files, as JSON if it is told so.
 LOG = logging.getLogger("ray.serve.sigflow")

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from serve.answers import ask
 from serve.api import make_api
-from serve.meters import METRICS
+from serve.hosting.answers import ask
+from serve.hosting.shelf import Shelf, open_model
 from serve.settings import Served, Settings
-from serve.shelf import Shelf, open_model
-from serve.signals import ENOUGH, Signals, Tags, divergence, reference
+from serve.telemetry.meters import METRICS
+from serve.telemetry.signals import ENOUGH, Signals, Tags, divergence, reference
 from sigflow.bundle import Bundle, Manifest, read_bundle
 from sigflow.predictor import Answer, ClipInput
 from sigflow.storage import Location
@@ -155,7 +155,7 @@ def test_requests_are_counted_and_logged_without_what_they_hold(
 
 
 def test_the_dashboard_shows_metrics_that_exist() -> None:
-    text = (Path(make_api.__code__.co_filename).parent / "grafana.json").read_text()
+    text = (Path(make_api.__code__.co_filename).parent / "telemetry/grafana.json").read_text()
     panels = json.loads(text)["panels"]
     asked = " ".join(target["expr"] for panel in panels for target in panel.get("targets", ()))
     for name, metric in METRICS.items():

@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from ray.util import metrics
 
-from serve.signals import Tags
+from serve.telemetry.signals import Tags
 
 Kind: TypeAlias = Literal["counter", "gauge", "histogram"]
 _SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)

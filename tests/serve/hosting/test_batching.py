@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from serve.batching import Batcher
+from serve.hosting.batching import Batcher
 from serve.problems import ProblemError
 from sigflow.bundle import read_bundle
 from sigflow.predictor import Answer, ClipInput, Predictor

@@ -17,17 +17,17 @@ import tritonclient.http as triton
 import uvicorn
 
 from serve.api import make_api
-from serve.batching import Batcher
+from serve.hosting.batching import Batcher
+from serve.hosting.shelf import Model, Shelf
 from serve.settings import Limits, Served
-from serve.shelf import Model, Shelf
-from serve.signals import Signals
+from serve.telemetry.signals import Signals
 from sigflow.bundle import Bundle, read_bundle
 from sigflow.predictor import ClipInput, batch_inputs
 from sigflow.storage import Location
+from tests.serve.hosting.test_batching import Held
+from tests.serve.hosting.test_batching import clip as one_hand
 from tests.serve.shelves import renamed, shelf_of
 from tests.serve.test_api import Client
-from tests.serve.test_batching import Held
-from tests.serve.test_batching import clip as one_hand
 from tests.serve.tiny import HANDS, SENTENCES, VOTES, clips_of, tiny
 
 
@@ -286,7 +286,7 @@ def test_an_answer_larger_than_a_request_may_be_is_refused() -> None:
 
 
 def test_the_example_of_the_documentation_runs(address: str) -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", (Path(__file__).parents[2] / "docs/oip.md").read_text(), re.DOTALL)
+    (code,) = re.findall(r"```python\n(.*?)```", (Path(__file__).parents[3] / "docs/oip.md").read_text(), re.DOTALL)
     exec(code.replace("127.0.0.1:8000", address), {})
 
 

@@ -2,7 +2,7 @@
 
 A key is 256 random bits, so one plain sha256 is enough: slow and salted hashes protect words that people choose.
 
-Example: python -m serve.keys new alice --rate 20 >> keys.txt     (the key itself is shown once, on the terminal)
+Example: python -m serve.access.keys new alice --rate 20 >> keys.txt     (the key itself is shown once, on the terminal)
 """
 
 import argparse
@@ -24,7 +24,7 @@ _PREFIX = "sf_"  # by which people and secret scanners know one
 _MOST = 1000
 _LOOK_S = 1.0
 _LINE = re.compile(r"([A-Za-z0-9][\w.@-]{0,63})\s+sha256:([0-9a-f]{64})(?:\s+(\d+(?:\.\d+)?)(?:\s+(\d+))?)?", re.ASCII)
-_FORM = "expected 'NAME sha256:HASH [REQUESTS_PER_S [BURST]]', as `python -m serve.keys new NAME` prints it"
+_FORM = "expected 'NAME sha256:HASH [REQUESTS_PER_S [BURST]]', as `python -m serve.access.keys new NAME` prints it"
 _log = logging.getLogger(__name__)
 
 
@@ -121,7 +121,9 @@ class Keyring:
             if mode & 0o004:
                 _log.warning("everybody may read %s; it holds only hashes, but chmod 600 is better", self._file)
             if not parse_keys(text, str(self._file)):
-                raise UserError(f"{self._file} holds no keys; `python -m serve.keys new NAME >> {self._file}` adds one")
+                raise UserError(
+                    f"{self._file} holds no keys; `python -m serve.access.keys new NAME >> {self._file}` adds one"
+                )
         listed = parse_keys(self._lines, "settings and " + ENVIRONMENT)
         return parse_keys("\n".join((*text.splitlines(), *map(_line, listed))), f"{self._file or 'keys'}")
 
@@ -146,7 +148,7 @@ def _line(key: Key) -> str:
 
 def main(words: Sequence[str] | None = None) -> int:
     """`new NAME`: the key on stderr, and on stdout the line for the file."""
-    parser = argparse.ArgumentParser(prog="python -m serve.keys", description=(__doc__ or "").partition("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m serve.access.keys", description=(__doc__ or "").partition("\n")[0])
     new = parser.add_subparsers(required=True, metavar="new").add_parser("new", help="make a key")
     new.add_argument("name", help="whose it is")
     new.add_argument("--rate", type=float, help="requests/s; default: what the settings say")

@@ -1,0 +1,1 @@
+"""How programs ask: native, Open Inference Protocol, video, stream."""

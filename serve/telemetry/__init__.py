@@ -1,0 +1,1 @@
+"""What is told: metrics, signals of drift and collapse, the access log."""
