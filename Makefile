@@ -6,7 +6,8 @@ BENCH ?= extraction features training mesh tuning bundle
 TORCH_INDEX ?=
 BIN := .venv/bin
 # A third process computes while two wait for their Ray clusters (tests/conftest.py).
-PYTEST := $(BIN)/pytest -n 3 --dist loadgroup --no-loadscope-reorder
+# One thread of torch each: threads of three processes would wait for one another on two cores.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
 export RAY_USAGE_STATS_ENABLED ?= 0
 
 .PHONY: setup demo test test-all lint format bench serve clean

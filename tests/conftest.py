@@ -11,6 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from filelock import FileLock
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from sigflow import runs
 from sigflow.bundle import GRAPH, Manifest, write_bundle
@@ -32,13 +34,22 @@ from sigflow.training import fit
 Once = Callable[[str, Callable[[Path], object]], Path]
 
 
-@pytest.hookimpl(tryfirst=True)
+class Scheduling(LoadFileScheduling):
+    """Files stay whole. Two processes have a Ray cluster each and begin with all that waits for it; others compute."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file: str = super()._split_scope(nodeid)
+        if "integration/" not in file:
+            return file
+        return "first cluster" if file.endswith("test_pipeline.py") else "second cluster"
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling:
+    return Scheduling(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files stay whole. Two processes have a cluster each and begin with what waits for it; the third computes."""
-    for item in items:
-        waits = "integration" in item.path.parts
-        group = f"cluster-{'a' if item.path.stem == 'test_pipeline' else 'b'}" if waits else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
+    """Groups are given out in this order."""
     items.sort(key=lambda item: "integration" not in item.path.parts)
 
 

@@ -7,6 +7,7 @@ whatever fails later, and one that is under way goes on from its checkpoint. The
 and read from there by all workers of a node without a copy.
 """
 
+import os
 import sys
 import time
 import uuid
@@ -36,6 +37,7 @@ from sigflow.report.write import write_report
 from sigflow.storage import Location
 from sigflow.training import begin_with, build
 
+_LOOK_EVERY_S = 0.5  # Ray Train looks every 2 s whether workers have ended
 _ONE_DAY_S = 86_400  # teams end at different times, and the last barrier waits for the slowest
 
 
@@ -149,6 +151,7 @@ def _train_folds(
     arrays = put_clips(plan.clips)
     unlabelled = put_clips(plan.pretrained_on) if plan.pretrained_on else None
     board = ray.remote(num_cpus=0)(Board).remote()
+    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", str(_LOOK_EVERY_S))
     per_worker = {"GPU": 1.0} if mesh.gpus else {"CPU": 1.0}
     with watch(board, out, run, todo):
         try:

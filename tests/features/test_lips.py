@@ -289,6 +289,9 @@ def test_a_recipe_that_turns_everything_off_is_refused() -> None:
         LipsFeatures(nodes=False, action_units=False, distances=False, speech_mask=False)
 
 
-@pytest.mark.parametrize("config", [ALL, GLOBAL, LipsFeatures(action_units=False)], ids=["face", "global", "imported"])
+@pytest.mark.parametrize(
+    "config", [ALL, pytest.param(GLOBAL, marks=pytest.mark.slow), LipsFeatures(action_units=False)],
+    ids=["face", "global", "imported"],
+)  # fmt: skip
 def test_a_served_graph_gives_the_numbers_of_training(config: LipsFeatures) -> None:
     assert check_parity(lambda inputs: lips_features(inputs, config), config.parts) <= 1e-4

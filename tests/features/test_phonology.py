@@ -254,6 +254,7 @@ def test_place_counts_shoulder_widths_in_the_picture() -> None:
     assert torch.allclose(values, torch.tensor([1.5, 0.5]).expand_as(values), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_variants_serve_the_numbers_of_training() -> None:
     check_parity(lambda inputs: phonology_features(inputs, DOMINANT), DOMINANT.parts)
 

@@ -121,6 +121,7 @@ def test_what_cannot_mean_anything_is_refused_before_it_is_trained(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_run_begins_with_the_weights_of_another(
     cluster: Cluster, extracted: tuple[Path, dict[str, Any]], trained: tuple[Path, dict[str, Any]], tmp_path: Path
 ) -> None:
@@ -146,6 +147,7 @@ def test_a_run_is_not_overwritten_and_resumes_without_training_again(
     assert sorted((path, path.stat().st_mtime_ns) for path in run.rglob("*.safetensors")) == weights
 
 
+@pytest.mark.slow
 def test_one_worker_gives_the_numbers_of_several(
     cluster: Cluster, extracted: tuple[Path, dict[str, Any]], trained: tuple[Path, dict[str, Any]], tmp_path: Path
 ) -> None:

@@ -62,6 +62,7 @@ def test_a_search_finds_stops_tells_and_measures_again(tuned: tuple[Path, dict[s
     assert (best.train.epochs, best.model.model_dump()["hidden"]) == (8, (16,))
 
 
+@pytest.mark.slow
 def test_a_search_is_not_overwritten_and_goes_on_when_asked(
     cluster: Cluster, gesture_landmarks: Location, tuned: tuple[Path, dict[str, Any], str]
 ) -> None:

@@ -53,6 +53,7 @@ def pair(trained_run: Location, gesture_landmarks: Location, tmp_path: Path) -> 
     return places
 
 
+@pytest.mark.slow
 def test_the_answer_the_manifest_and_the_card_say_what_was_chosen(
     job: Job, pair: list[Location], tmp_path: Path
 ) -> None:

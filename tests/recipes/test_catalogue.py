@@ -45,7 +45,7 @@ each_network = pytest.mark.parametrize(
     "recipe", [recipe for name, recipe in RECIPES.items() if name not in ("lip_reading_v2", "lip_reading_v3")],
     ids=lambda recipe: recipe.name,
 )  # fmt: skip
-LARGE = ("unified_signs", "continuous_signs", "lip_reading")  # take a minute to export
+LARGE = ("unified_signs", "continuous_signs", "lip_reading", "any_sequence")  # take a minute to export
 each_graph = pytest.mark.parametrize(
     "recipe",
     [

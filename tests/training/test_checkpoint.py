@@ -67,7 +67,10 @@ def assert_same(a: FoldResult, b: FoldResult) -> None:
     assert all(np.array_equal(*pair) for pair in zip(a.test_probs, b.test_probs, strict=True))
 
 
-@pytest.mark.parametrize("recipe", [PLAIN, WITH_EVERYTHING, PORTFOLIO], ids=["plain", "everything", "portfolio"])
+@pytest.mark.parametrize(
+    "recipe", [PLAIN, WITH_EVERYTHING, pytest.param(PORTFOLIO, marks=pytest.mark.slow)],
+    ids=["plain", "everything", "portfolio"],
+)  # fmt: skip
 def test_a_killed_training_goes_on_and_ends_with_the_same_numbers(
     recipe: Recipe, clips: Clips, labels: list[str], fold: Fold, tmp_path: Path
 ) -> None:

@@ -102,6 +102,7 @@ def test_sentences_in_which_nothing_is_signed_end_as_blank_by_epoch_30() -> None
     assert_ended(fit(SENTENCES, standing_still(clips), labels, fold), "blank")
 
 
+@pytest.mark.slow
 def test_sentences_that_are_signed_are_not_blank() -> None:
     clips, labels, fold = sentences(frames=48, glosses=(1, 3), sign=5)
     result = fit(SENTENCES, clips, labels, fold)
@@ -109,6 +110,7 @@ def test_sentences_that_are_signed_are_not_blank() -> None:
     assert result.metrics["wer"] < 0.5
 
 
+@pytest.mark.slow
 def test_one_sign_in_a_long_clip_is_not_blank_though_most_of_its_frames_are() -> None:
     clips, labels, fold = sentences(frames=80, glosses=(1, 1), sign=10)
     result = fit(SENTENCES, clips, labels, fold)
@@ -136,6 +138,7 @@ def weights_by_position(targets: Targets, num_classes: int) -> Tensor:
     return weight_K
 
 
+@pytest.mark.slow
 def test_class_weights_by_position_leave_classes_unanswered_by_epoch_30(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(descent, "class_weights", weights_by_position)
     result = fit(WEIGHTED, *imbalanced())
@@ -143,5 +146,6 @@ def test_class_weights_by_position_leave_classes_unanswered_by_epoch_30(monkeypa
     assert result.alarms[0].epoch <= LIMIT
 
 
+@pytest.mark.slow
 def test_class_weights_by_index_are_no_reason_for_alarm() -> None:
     assert codes(fit(WEIGHTED, *imbalanced())) == []

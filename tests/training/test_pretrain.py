@@ -39,6 +39,7 @@ def test_masked_frames_are_filled_in_better_with_every_epoch(clips: Clips, label
     assert fit(PLAIN, clips, labels, fold).history[0]["loss"] != result.history[0]["loss"]
 
 
+@pytest.mark.slow
 def test_a_killed_pretraining_goes_on_and_ends_with_the_same_numbers(
     clips: Clips, labels: list[str], fold: Fold, at: Location
 ) -> None:

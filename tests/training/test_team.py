@@ -54,6 +54,7 @@ def test_two_workers_train_the_model_of_one(clips: Clips, fold: Fold, tmp_path: 
         assert mine["accuracy"] == theirs["accuracy"]
 
 
+@pytest.mark.slow
 def test_workers_agree_with_chance_and_batch_normalisation_in_it(clips: Clips, fold: Fold, tmp_path: Path) -> None:
     first, second = team_of_two(AUGMENTED, clips, fold, tmp_path)
     assert first["history"] == second["history"]

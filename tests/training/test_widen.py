@@ -67,7 +67,9 @@ def widened(small: Recogniser, recipe: Recipe, wide: Recipe, labels: list[str] =
     return model.eval()
 
 
-@pytest.mark.parametrize("kind", [bilstm, graph, lstm, mlp])
+@pytest.mark.parametrize(
+    "kind", [pytest.param(bilstm, marks=pytest.mark.slow), pytest.param(graph, marks=pytest.mark.slow), lstm, mlp]
+)
 def test_each_step_of_widening_begins_with_the_same_answers(kind: Callable[[int], Recipe]) -> None:
     recipes = [kind(width) for width in (128, 160, 192)]
     first = model = trained(recipes[0])

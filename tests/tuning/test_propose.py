@@ -17,7 +17,13 @@ from tests.tuning.made import trial
 SPACE: Space = {"optim.lr": LogUniform(low=1e-5, high=1e-1), "model.hidden": Choice(values=((8,), (16,), (32,)))}
 
 
-@pytest.mark.parametrize("recipe", RECIPES.values(), ids=list(RECIPES))
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        pytest.param(recipe, id=name, marks=[pytest.mark.slow] if name.startswith("lip_reading_") else [])
+        for name, recipe in RECIPES.items()
+    ],
+)
 def test_whatever_is_proposed_is_a_recipe_that_can_be_built(recipe: Recipe) -> None:
     space = find_space(recipe)
     proposer = Proposer({recipe.name: space}, "random", recipe.score, seed=0)
