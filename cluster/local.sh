@@ -73,7 +73,7 @@ end() {
     done
     kill -KILL -- "-$group" 2>/dev/null || true
   fi
-  if [ -s "$state/folder" ]; then rm -rf -- "$(cat "$state/folder")"; fi
+  case "$(cat "$state/folder" 2>/dev/null)" in /tmp/sigflow-*) rm -rf -- "$(cat "$state/folder")" ;; esac
   rm -f "$state/pid" "$state/folder"
 }
 
