@@ -1,4 +1,4 @@
-"""If these fail, a job that runs on a laptop does not run on a cluster that is not this machine's own, or waits there unseen."""
+"""If these fail, a job that runs on a laptop does not run on another cluster, or waits there and nobody sees why."""
 
 import json
 import subprocess
