@@ -19,7 +19,7 @@ from sigflow.pipelines.census import census, told
 from sigflow.schema import LANDMARKS_DIR, QUARANTINE_DIR
 from sigflow.storage import Location, Stored
 from sigflow.training import Checkpoint
-from sigflow.tuning import best_of, read_trials
+from sigflow.tuning import Search, best_of, read_trials
 from sigflow.tuning.trials import TRIALS
 
 LEARN = "learn.json"
@@ -89,7 +89,7 @@ def _data(clips: Sequence[Stored], failed: Sequence[Stored], videos: Location | 
         "failed_by_stage": dict(reasons.most_common()),
         "of": of,
         "clips_per_s": round(rate, 3),
-        "left_s": round((of - done) / rate) if of is not None and rate else None,
+        "left_s": round(max(0, of - done) / rate, 1) if of is not None and rate else None,
         "written_s_ago": _ago(files, now_ms),
     }
 
@@ -115,7 +115,7 @@ def _ago(files: Sequence[Stored], now_ms: float) -> float | None:
 
 def _run(place: Location) -> dict[str, Any]:
     """A run: of each fold whether it is done, or at which epoch it was when it last wrote."""
-    run, score, now_ms = runs.read_run(place), "", time.time() * 1000
+    run, now_ms = runs.read_run(place), time.time() * 1000
     score = run.recipe.score
     folds: list[dict[str, Any]] = []
     files: list[Stored] = []
@@ -155,20 +155,21 @@ def _epoch(state: dict[str, Any]) -> dict[str, Any]:
 def _search(place: Location) -> dict[str, Any]:
     """A search: trials that ended, the best of them, and the run that measures it again."""
     try:
-        search = json.loads((place / "search.json").read_bytes())
-        recipes = {recipe["name"]: recipe["score"] for recipe in search["recipes"]}
-    except (ValueError, KeyError, TypeError) as error:
+        said = json.loads((place / "search.json").read_bytes())
+        search = Search.model_validate({name: value for name, value in said.items() if name != "key"})
+    except (ValueError, AttributeError) as error:
         raise UserError(f"{place / 'search.json'} is damaged; give the --out of jobs/tune.py") from error
+    score = search.recipes[0].score
     trials = read_trials(place)
-    best = best_of(trials, next(iter(recipes.values())))
+    best = best_of(trials, score)
     again = None if best is None else place / f"remeasured_{best.number:04d}"
     return {
         "kind": "search",
-        "recipes": list(recipes),
+        "recipes": [recipe.name for recipe in search.recipes],
         "finished": (place / "tuning.json").exists(),
         "trials": len(trials),
         **{state: sum(trial.state == state for trial in trials) for state in ("complete", "stopped", "failed")},
-        "score_name": next(iter(recipes.values())),
+        "score_name": score,
         "best": None if best is None else {"trial": best.number, "score": best.mean, "overrides": best.overrides},
         "remeasured": _run(again) if again is not None and (again / "run.json").exists() else None,
         "written_s_ago": _ago((place / TRIALS).listing(".json"), time.time() * 1000),
