@@ -1,4 +1,4 @@
-# make setup | demo | test | test-all | lint | bench | serve BUNDLE=DIR
+# make setup | demo | test | test-all | lint | bench | serve BUNDLE=DIR | cluster | cluster-stop
 PYTHON ?= python3.11
 # What to measure; make bench BENCH=features is the quick part.
 BENCH ?= extraction features training mesh tuning bundle
@@ -10,7 +10,7 @@ BIN := .venv/bin
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
 export RAY_USAGE_STATS_ENABLED ?= 0
 
-.PHONY: setup demo test test-all lint format bench serve clean
+.PHONY: setup demo test test-all lint format bench serve cluster cluster-stop clean
 
 setup: .venv/ready
 
@@ -45,6 +45,13 @@ bench: setup
 
 serve: setup
 	$(BIN)/python -m serve --bundle $(or $(BUNDLE),$(error BUNDLE=DIR: the --out of jobs/ensemble.py))
+
+# Ports that are taken: make cluster PORT=6380 DASHBOARD_PORT=8266
+cluster: setup
+	@PATH="$(abspath $(BIN)):$$PATH" cluster/local.sh start
+
+cluster-stop:
+	@cluster/local.sh stop
 
 clean:
 	rm -rf .venv out

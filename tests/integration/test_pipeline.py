@@ -1,6 +1,7 @@
 """The steps a user takes, one after the other, on a real cluster with real videos and real HTTP."""
 
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -186,8 +187,7 @@ def test_a_changed_byte_is_refused(cluster: Cluster, bundle: tuple[Path, dict[st
 
 def test_submitted_jobs_run_and_need_the_token(cluster: Cluster, sample_videos: Path, tmp_path: Path) -> None:
     readme = (ROOT / "README.md").read_text()
-    start = readme.index("ray job submit")
-    command = readme[start : readme.index("\nray stop", start)]
+    (command,) = re.findall(r"^ray job submit (?:.*\\\n)*.*$", readme, re.MULTILINE)[:1]
     command = command.replace("http://127.0.0.1:8265", cluster.dashboard).replace('"$PWD/', f'"{tmp_path}/')
     (tmp_path / "my_clips").symlink_to(sample_videos)
     done = cluster.run("bash", "-ec", command)

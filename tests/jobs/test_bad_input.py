@@ -149,3 +149,10 @@ def test_a_search_that_makes_no_sense_or_writes_over_something(
     assert "nothing to search" in refused("tune", "--recipe", "any_sequence", *words, *fixed)
     assert "random:" in refused("tune", "--recipe", "isolated_gestures", *words, "--folds", "9")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_status_of_nothing(refused: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "--out DIR, --cluster or both" in refused("status")
+    assert "nowhere holds nothing" in refused("status", "--out", tmp_path / "nowhere")
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    assert "RAY_ADDRESS" in refused("status", "--cluster")
