@@ -96,7 +96,7 @@ def learners(cluster: Cluster) -> list[psutil.Process]:
 
 
 def test_from_nothing_to_a_recogniser(
-    server: Serving, client: httpx.Client, sample_videos: Path, tmp_path: Path
+    server: Serving, client: httpx.Client, folder: Path, sample_videos: Path, tmp_path: Path
 ) -> None:
     assert client.get("/readyz").json() == {"status": "ready", "models": []}
     assert client.get("/").headers["content-type"] == "text/html; charset=utf-8"
@@ -136,6 +136,12 @@ def test_from_nothing_to_a_recogniser(
         assert answer.status_code == 200, answer.text
         assert answer.json()["version"] == result["version"]
         assert answer.json()["predictions"][0]["label"] == gesture
+
+    manifest = folder / "bundles/my_signs" / result["version"] / "manifest.json"
+    published = manifest.read_bytes()
+    begin(client, **wanted)
+    assert ended(client)["result"] == result
+    assert manifest.read_bytes() == published, "a version never changes"
 
 
 def test_a_job_that_was_stopped_or_killed_says_so_and_the_next_one_goes_on(
