@@ -13,6 +13,7 @@ from ray.serve import Application
 from serve.access.guard import Door, keyring
 from serve.api import make_api
 from serve.hosting.shelf import Shelf
+from serve.page.recordings import refuse_unwritable
 from serve.settings import Settings
 from serve.telemetry.meters import meter
 from sigflow.bundle import read_bundle
@@ -57,20 +58,24 @@ def verify(settings: Settings) -> None:
     """Read what is to be served here first, so that bad bundles never reach a replica.
 
     Raises:
-        UserError: nothing to serve, or a bundle that is not whole.
+        UserError: nothing to serve, a bundle that is not whole, or a page's folder that cannot be written into.
     """
     if not settings.bundles and settings.registry is None:
-        raise UserError("no bundle to serve; give the --out of jobs/ensemble.py")
+        raise UserError("no bundle to serve; give the --out of jobs/ensemble.py, or --page DIR to make one")
+    if settings.page and settings.page.folder:
+        refuse_unwritable(locate(settings.page.folder))
     for served in settings.bundles:
         read_bundle(locate(served.bundle), served.precision)
 
 
 def deployment(settings: Settings | None = None, **options: Any) -> Application:
     """The application with these settings, or with those of config.yaml; `options` are Ray Serve's."""
+    # Training takes whole CPUs: of a machine that has one or two, half of one held here would keep a whole one from it.
+    trains = settings is not None and settings.page is not None and settings.page.folder is not None
     replicas = serve.deployment(
         serve.ingress()(Recognisers),
         name=NAME,
-        ray_actor_options={"num_cpus": 0.5},
+        ray_actor_options={"num_cpus": 0 if trains else 0.5},
         max_ongoing_requests=1000,  # more than may wait in a replica: its own answer to too many says more than Ray's
         max_queued_requests=1000,
         backpressure_config={"status_code": 503, "retry_after_s": 1},
