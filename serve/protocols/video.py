@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
@@ -59,12 +60,14 @@ def video_routes(shelf: Shelf) -> APIRouter:
         options = extractor_options(model)
         extractors = extractors_now()
         with extractors.place():
-            row = await _row(request, extractors, options)
+            row, extraction_s = await _row(request, extractors, options)
+        began = time.perf_counter()
         (clip,) = of_table(row, model.predictor.shapes, limits)
         plain = await predictions(shelf, model, [clip], wanted)
+        timing = f"extraction;dur={extraction_s * 1000:.1f}, answer;dur={(time.perf_counter() - began) * 1000:.1f}"
         same = options.fingerprint == model.manifest.extractor
         response = VideoResponse(**dict(plain), video=_seen(row, clip, same=same), **_shown(row, clip, wanted))
-        return Response(response.model_dump_json(), media_type=JSON)
+        return Response(response.model_dump_json(), media_type=JSON, headers={"Server-Timing": timing})
 
     def extractors_now() -> Extractors:
         if not workers or workers[0].limits != shelf.limits:
@@ -122,15 +125,17 @@ def _refuse_other_media(media_type: str) -> None:
         raise ProblemError(415, f"{given!r} is not read; send the file itself as the body, as {' or '.join(VIDEO)}")
 
 
-async def _row(request: Request, extractors: Extractors, options: DetectorOptions) -> pa.Table:
-    """The video's row of landmarks, within one deadline for its upload and its extraction."""
+async def _row(request: Request, extractors: Extractors, options: DetectorOptions) -> tuple[pa.Table, float]:
+    """The video's row of landmarks, within one deadline for upload and extraction, and how long the extraction took, in s."""
     limits, video = extractors.limits, None
     try:
         async with asyncio.timeout(limits.video_deadline_s):
             video = await read_body(request, limits, most_bytes=limits.video_bytes)
             if not video:
                 raise BadInputError("the body is empty; send a video")
-            return await _while_connected(request, extractors.row(video, options))
+            began = time.perf_counter()
+            row = await _while_connected(request, extractors.row(video, options))
+            return row, time.perf_counter() - began
     except TimeoutError as error:
         if video is None:
             raise ProblemError(408, f"the video did not come within {limits.video_deadline_s:g} s") from error

@@ -1,0 +1,34 @@
+// What the audit says of the clips; an error may be accepted, knowing it.
+
+import { $, make } from "./dom.js";
+import { sentence } from "./words.js";
+
+const ORDER = ["error", "warning"];
+const NAMES = { error: "Must be mended", warning: "Worth knowing" };
+
+export function showFindings(job) {
+  const findings = [...(job?.findings ?? [])].sort((a, b) => rank(a) - rank(b));
+  const audited = job?.stages?.some(({ name, state }) => name === "audit" && state === "done");
+  $("#findings").hidden = !findings.length && !audited;
+  const key = JSON.stringify([job?.id, findings]);
+  if ($("#findings").dataset.key === key) return; // what is ticked stays
+  $("#findings").dataset.key = key;
+  const rows = findings.map(row);
+  if (!rows.length) rows.push(make("li", {}, make("b", {}, "Nothing to complain about"), "These clips can be learned from."));
+  $("#findings ul").replaceChildren(...rows);
+}
+
+function row({ code, severity, message, mend }) {
+  const item = make("li", { className: severity }, make("b", {}, NAMES[severity] ?? "Note"), make("span", {}, sentence(message)));
+  if (mend) item.append(make("small", {}, sentence(mend)));
+  if (severity === "error") {
+    const box = make("input", { type: "checkbox", value: code });
+    item.append(make("label", { className: "check" }, box, "Train all the same"));
+  }
+  return item;
+}
+
+function rank({ severity }) {
+  const place = ORDER.indexOf(severity);
+  return place < 0 ? ORDER.length : place;
+}

@@ -1,0 +1,51 @@
+// The clips of this session: on their way, kept, refused; each can be seen again and discarded.
+
+import { ask } from "./api.js";
+import { $, make } from "./dom.js";
+import { forget, unsent } from "./queue.js";
+
+const SHOWN = 30;
+
+/** `onRemoved(subject, label)` after the server has discarded one. */
+export function showQueue(clips, stage, onRemoved) {
+  const waiting = unsent().length;
+  const refused = clips.filter(({ state }) => state === "refused").length;
+  $("#queue").hidden = clips.length === 0;
+  $("#unsent").textContent = [
+    waiting ? `${waiting} not sent yet: do not close this page.` : "All clips are sent.",
+    refused ? `${refused} refused.` : "",
+  ].join(" ");
+  const list = $("#queue ol");
+  const rows = clips.slice(0, SHOWN).map((clip) => (clip.row ??= row(clip, stage, onRemoved)));
+  for (const clip of clips.slice(0, SHOWN)) fill(clip);
+  if (rows.length !== list.children.length || rows.some((each, i) => each !== list.children[i])) {
+    list.replaceChildren(...rows);
+  }
+}
+
+function row(clip, stage, onRemoved) {
+  const play = make("button", { type: "button" }, "Play");
+  const discard = make("button", { type: "button", className: "danger" }, "Discard");
+  for (const [button, what] of [[play, "Play"], [discard, "Discard"]]) {
+    button.setAttribute("aria-label", `${what} ${clip.label} of ${clip.subject}`);
+  }
+  play.onclick = () => stage.play({ blob: clip.blob, mirrored: true }).catch((error) => stage.fail(error));
+  discard.onclick = async () => {
+    try {
+      if (clip.state === "kept") await ask(path(clip), { method: "DELETE" });
+      forget(clip);
+      if (clip.state === "kept") onRemoved(clip.subject, clip.label);
+    } catch (error) {
+      stage.fail(error);
+    }
+  };
+  return make("li", {}, make("span", {}, `${clip.label} · ${clip.subject}`, make("small")), play, discard);
+}
+
+function fill(clip) {
+  clip.row.className = clip.state === "refused" ? "bad" : clip.warn ? "warn" : "";
+  clip.row.querySelector("small").textContent = clip.text;
+}
+
+export const path = ({ subject, label, number }) =>
+  `page/clips/file?${new URLSearchParams({ subject, label, number })}`;
