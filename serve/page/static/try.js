@@ -68,6 +68,7 @@ async function recognise(clip, mirrored, signal) {
   const began = performance.now();
   stage.problem(null);
   showNothing();
+  $("#scrub").hidden = true;
   const shown = stage.play({ blob: clip, mirrored }).catch(() => null); // what the browser cannot play it may still send
   tell("Sending the clip");
   const model = chosen();
@@ -104,7 +105,7 @@ function onSent(share) {
 
 function showPlaying() {
   $("#play").setAttribute("aria-label", playing?.playing ? "Pause" : "Play");
-  $("#play").textContent = playing?.playing ? "❚❚" : "▶";
+  $("#play").toggleAttribute("data-playing", Boolean(playing?.playing));
 }
 
 async function toggleLive() {
