@@ -10,6 +10,7 @@ from serve.hosting.batching import RETRY_AFTER
 from serve.hosting.shelf import Shelf
 from serve.openapi import PROBLEMS, describe_bodies
 from serve.problems import ProblemError, answer_errors_as_problems
+from serve.protocols.live import live_routes
 from serve.protocols.native import native_routes
 from serve.protocols.oip import oip_routes
 from serve.protocols.stream import stream_routes
@@ -46,6 +47,7 @@ def make_api(shelf: Shelf, door: Door | None = None, *, names_answers: bool = Tr
     api.include_router(oip_routes(shelf))
     api.include_router(video_routes(shelf))
     api.include_router(stream_routes(shelf))
+    api.include_router(live_routes(shelf))
     describe_bodies(api)
     _put_outermost(api, door or Door(), shelf.meter, names_answers)
     return api
