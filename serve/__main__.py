@@ -1,6 +1,7 @@
 """Serve bundles until stopped; on SIGHUP look at them, or at the settings file, again.
 
 Example: python -m serve --bundle bundles/gestures --port 8000
+         python -m serve --page recordings       # no bundle yet: record clips in a browser and train on them
 """
 
 import argparse
@@ -22,7 +23,7 @@ from serve.settings import Access, Served, Settings
 from sigflow.bundle import PRECISIONS
 from sigflow.errors import UserError
 from sigflow.pipelines import job
-from sigflow.storage import Location
+from sigflow.storage import Location, locate
 
 _EDGE = "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"
 
@@ -35,6 +36,10 @@ def flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--settings", type=job.path, help="instead of these: a YAML file like user_config in config.yaml"
     )
+    parser.add_argument(
+        "--page", type=job.path, nargs="?", const=True, metavar="DIR",
+        help="also a page at / to try what is served; with DIR to record clips into it and train on them",
+    )  # fmt: skip
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; default this machine alone")
     parser.add_argument("--port", type=job.positive(int), default=8000)
     parser.add_argument("--replicas", type=_replicas, default=(1, 1), help="N, or MIN-MAX by load; default 1")
@@ -56,6 +61,8 @@ def main(args: argparse.Namespace) -> dict[str, object]:
     _refuse_port_in_use(args.host, args.port)
     job.connect()
     _refuse_second_serve()
+    if settings.page and settings.page.folder:
+        job.refuse_unshared(locate(settings.page.folder))
     try:
         serve.start(http_options={"host": args.host, "port": args.port, "request_timeout_s": 30})
         _deploy(settings, args.replicas)
@@ -80,16 +87,24 @@ def _settings(args: argparse.Namespace, generation: int) -> Settings:
     if args.settings:
         if args.bundle or args.registry or args.keys or args.open:
             raise UserError("--settings says it all itself; leave out --bundle, --registry, --keys and --open")
-        settings = settings_of(_read_yaml(args.settings))
+        settings = settings_of(_with_page(_read_yaml(args.settings), args.page))
         access = settings.access.model_copy(update={"keys": (*settings.access.keys, *keys)})
     else:
         bundles = tuple(Served(bundle=it.uri, precision=args.precision) for it in args.bundle)
         registry = {"uri": args.registry.uri, "precision": args.precision} if args.registry else None
-        settings = settings_of({"bundles": bundles, "registry": registry})
+        settings = settings_of(_with_page({"bundles": bundles, "registry": registry}, args.page))
         access = Access(keys_file=args.keys.uri if args.keys else None, keys=keys, open=args.open)
     refuse_open(access, args.host, os.environ)
     verify(settings)
     return settings.model_copy(update={"generation": generation, "access": access})
+
+
+def _with_page(values: dict[str, Any], asked: Location | bool | None) -> dict[str, Any]:
+    """`--page` alone is True."""
+    if not asked:
+        return values
+    folder = {"folder": asked.uri} if isinstance(asked, Location) else {}
+    return values | {"page": (values.get("page") or {}) | folder}
 
 
 def _read_yaml(file: Location) -> dict[str, Any]:

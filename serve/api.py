@@ -9,7 +9,11 @@ from serve.access.guard import Door, Guard
 from serve.hosting.batching import RETRY_AFTER
 from serve.hosting.shelf import Shelf
 from serve.openapi import PROBLEMS, describe_bodies
+from serve.page.clips import clip_routes
+from serve.page.jobs import job_routes
+from serve.page.static_files import static_routes
 from serve.problems import ProblemError, answer_errors_as_problems
+from serve.protocols.extraction import Readers
 from serve.protocols.live import live_routes
 from serve.protocols.native import native_routes
 from serve.protocols.oip import oip_routes
@@ -45,9 +49,13 @@ def make_api(shelf: Shelf, door: Door | None = None, *, names_answers: bool = Tr
 
     api.include_router(native_routes(shelf))
     api.include_router(oip_routes(shelf))
-    api.include_router(video_routes(shelf))
+    readers = Readers()
+    api.include_router(video_routes(shelf, readers))
     api.include_router(stream_routes(shelf))
     api.include_router(live_routes(shelf))
+    api.include_router(static_routes(shelf))
+    api.include_router(clip_routes(shelf, readers))
+    api.include_router(job_routes(shelf))
     describe_bodies(api)
     _put_outermost(api, door or Door(), shelf.meter, names_answers)
     return api

@@ -13,6 +13,7 @@ from ray.serve import Application
 from serve.access.guard import Door, keyring
 from serve.api import make_api
 from serve.hosting.shelf import Shelf
+from serve.page.recordings import refuse_unwritable
 from serve.settings import Settings
 from serve.telemetry.meters import meter
 from sigflow.bundle import read_bundle
@@ -57,10 +58,12 @@ def verify(settings: Settings) -> None:
     """Read what is to be served here first, so that bad bundles never reach a replica.
 
     Raises:
-        UserError: nothing to serve, or a bundle that is not whole.
+        UserError: nothing to serve, a bundle that is not whole, or a page's folder that cannot be written into.
     """
     if not settings.bundles and settings.registry is None:
-        raise UserError("no bundle to serve; give the --out of jobs/ensemble.py")
+        raise UserError("no bundle to serve; give the --out of jobs/ensemble.py, or --page DIR to make one")
+    if settings.page and settings.page.folder:
+        refuse_unwritable(locate(settings.page.folder))
     for served in settings.bundles:
         read_bundle(locate(served.bundle), served.precision)
 

@@ -1,7 +1,8 @@
 """In Ray's HTTP proxy, before everything: errors of its own become problems, and a request outlives its replica.
 
 Ray loads it on nodes that are started with RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH=serve.edge.middlewares. Every
-request that this application knows only asks, so asking once more changes nothing.
+request that this application knows only asks, so asking once more changes nothing; except those of the page that store
+something, which are tried once.
 """
 
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -37,7 +38,7 @@ class Edge:
             await self._app(scope, receive, send)
             return
         asked = _Asked(receive)
-        for _ in range(_TRIES):
+        for _ in range(_tries(scope)):
             answer = _Answer(send)
             await self._app({**scope, "headers": list(scope["headers"])}, asked.again(), answer)
             if answer.began:
@@ -48,6 +49,10 @@ class Edge:
         if not asked.gone:
             died = problem(503, "the replica died over this request; ask again", RETRY_AFTER)
             await died(scope, receive, send)
+
+
+def _tries(scope: Message) -> int:
+    return 1 if scope["path"].startswith("/page/") and scope["method"] not in ("GET", "HEAD") else _TRIES
 
 
 class _Asked:

@@ -1,11 +1,14 @@
 """How bundles are served. In config.yaml it is the deployment's `user_config`, which changes without a restart."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from sigflow.bundle import PrecisionName
 from sigflow.config import Config
+
+BUNDLES = "bundles"  # below a page's folder: the registry of what was trained there
 
 
 class Served(Config):
@@ -93,13 +96,41 @@ class Access(Config):
     open: bool = False
 
 
+class Page(Config):
+    """The page at `/`: try what is served, and where a folder is given also record clips and train on them.
+
+    Attributes:
+        folder: of what is recorded and learnt, local or s3:// or gs://; `serve.page` says what lies in it. Its bundles
+            are the registry where no other one is set.
+        target: clips of each label that one should have.
+        prepare_s: to get ready, before each clip.
+        record_s: length of a clip.
+    """
+
+    folder: str | None = None
+    target: int = Field(default=75, gt=0)
+    prepare_s: float = Field(default=2.0, ge=0)
+    record_s: float = Field(default=4.0, gt=0)
+
+
 class Settings(Config):
     """Everything that a replica is told."""
 
     bundles: tuple[Served, ...] = ()
     registry: Registry | None = None
+    page: Page | None = None
     generation: int = 0  # means nothing; another number makes replicas look at the folders again
     access: Access = Access()
     limits: Limits = Limits()
     batch_frames: int = Field(default=8_192, gt=0)  # clips x frames of the longest, of one run of the graph
     threads: int = Field(default=1, gt=0)  # of a run of the graph
+
+    @model_validator(mode="before")
+    @classmethod
+    def _serve_what_the_page_makes(cls, values: Any) -> Any:
+        page = values.get("page") if isinstance(values, Mapping) else None
+        folder = page.folder if isinstance(page, Page) else page.get("folder") if isinstance(page, Mapping) else None
+        if not folder or values.get("registry"):
+            return values
+        # Looked at often: who trains on the page wants to try what was made.
+        return {**values, "registry": Registry(uri=f"{str(folder).rstrip('/')}/{BUNDLES}", refresh_s=2.0)}

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import numpy as np
 import pyarrow as pa
 
-from sigflow.topology import NUM_BLENDSHAPES, PARTS, RAW, SIGNING
+from sigflow.topology import MODELS, NUM_BLENDSHAPES, PARTS, RAW, SIGNING
 
 LANDMARKS_DIR = "landmarks"
 QUARANTINE_DIR = "quarantine"
@@ -84,6 +84,12 @@ def landmark_schema(parts: Iterable[str], *, raw: int = 0, signing: bool = False
     fields += [pa.field(SIGNING, per_frame(2))] if signing else []
     wanted = set(parts)
     return pa.schema(fields + [field for part in PARTS if part in wanted for field in part_fields(part)])
+
+
+def models_for(columns: Iterable[str]) -> tuple[str, ...]:
+    """The MediaPipe models that give any of these columns, in topology's order."""
+    wanted = set(columns)
+    return tuple(model for model, parts in MODELS.items() if set(landmark_schema(parts).names) & wanted)
 
 
 def parts_in(schema: pa.Schema) -> tuple[str, ...]:

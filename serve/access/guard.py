@@ -19,7 +19,9 @@ from serve.settings import Access
 from sigflow.errors import UserError
 
 ALWAYS_OPEN = frozenset({"/healthz", "/readyz"})
+STATIC = "/page/static/"  # and "/": the page itself, which holds nothing
 _SUBPROTOCOL, _KEY_PROTOCOL = "sigflow", "key."  # browsers cannot set headers of a WebSocket: `sigflow, key.<KEY>`
+_SAFE = frozenset({"GET", "HEAD"})
 _URL_BYTES, _HEADER_BYTES, _HEADERS, _KEY_CHARACTERS = 8192, 32768, 100, 200
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:;=/@+,~-]{1,128}")
 _CLOSED = "default-src 'none'; frame-ancestors 'none'"
@@ -55,6 +57,8 @@ class Door:
         """
         keys, access = self._ring.keys, self.access
         rate, burst = access.rate, access.burst
+        if keys and _is_static(scope):  # a browser that opens a page cannot show a key
+            return
         if keys:
             key = find_key(keys, _presented(scope, headers))
             if key is None:
@@ -65,6 +69,8 @@ class Door:
         else:
             if not access.open and _from_beyond(scope, self._environment):
                 raise ProblemError(403, f"without API keys this server answers its own machine alone; {_MEND}")
+            if not access.open and scope["path"].startswith("/page/") and not _plain(headers.get("host", "")):
+                raise ProblemError(403, f"without API keys open the page as localhost or 127.0.0.1; or {_MEND}")
             asker = scope["client"][0] if scope.get("client") else ""
         if rate and (wait_s := self.rates.wait_s(asker, rate, burst, time.monotonic())):
             detail = f"more than {rate:g} requests/s; wait {wait_s} s"
@@ -137,7 +143,7 @@ class Guard:
                 request_id = scope["state"]["request_id"] = uuid.uuid4().hex  # the other is in no log
                 raise ProblemError(400, "X-Request-Id: up to 128 letters, digits and ._:;=/@+,~-")
             _refuse_large(scope)
-            if websocket:
+            if websocket or (path.startswith("/page/") and scope["method"] not in _SAFE):
                 self._refuse_other_pages(headers)
             if websocket or path not in ALWAYS_OPEN:
                 self._door.enter(scope, headers)
@@ -151,7 +157,10 @@ class Guard:
         await self._app(_without_key(scope), receive, answer)
 
     def _refuse_other_pages(self, headers: Headers) -> None:
-        """CORS says nothing of WebSockets: any page in a browser may open one to a server that the browser reaches."""
+        """CORS says nothing of WebSockets: any page in a browser may open one to a server that the browser reaches.
+
+        Nor does it keep simple requests from being sent, which would be enough to start a job.
+        """
         origin = headers.get("origin")
         own = origin is None or origin.partition("://")[2] == headers.get("host")
         if not own and origin not in self._door.access.cors:
@@ -188,6 +197,19 @@ def _without_key(scope: Scope) -> Scope:
 def _from_beyond(scope: Scope, environment: Mapping[str, str]) -> bool:
     """Whether the request came to an address that other machines reach. HAProxy hides to which, and listens on all."""
     return _haproxy(environment) or _loopback((scope.get("server") or ("",))[0]) is False
+
+
+def _is_static(scope: Scope) -> bool:
+    path = scope["path"]
+    return scope["type"] == "http" and scope["method"] in _SAFE and (path == "/" or path.startswith(STATIC))
+
+
+def _plain(host: str) -> bool:
+    """Whether the Host header is an address, or this machine's own name: any other one may be a foreign page's, whose
+    name was made to mean this machine (DNS rebinding), so that it might read recordings as if they were its own.
+    """
+    name = host.rpartition(":")[0] if re.search(r":\d+$", host) else host
+    return name.lower() == "localhost" or _loopback(name.strip("[]")) is not None
 
 
 def _loopback(host: str) -> bool | None:

@@ -43,6 +43,11 @@ class Shelf:
         return bool(self._models) or self._on_demand is not None
 
     @property
+    def settings(self) -> Settings:
+        """Those of the last change that was made."""
+        return self._settings
+
+    @property
     def running_s(self) -> float:
         """How long the longest run of a graph that goes on has taken."""
         loaded = [*self._models, *(self._on_demand.loaded if self._on_demand else ())]

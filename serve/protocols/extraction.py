@@ -125,6 +125,25 @@ class Extractors:
             worker.extractor.close()
 
 
+class Readers:
+    """The extractors that all routes of a replica share, under the limits of now."""
+
+    def __init__(self) -> None:
+        self._now: Extractors | None = None
+
+    def under(self, limits: Limits) -> Extractors:
+        """Those that keep these limits; others end, each after what it does."""
+        if self._now is None or self._now.limits != limits:
+            self.close()
+            self._now = Extractors(limits)
+        return self._now
+
+    def close(self) -> None:
+        """End the workers."""
+        if self._now is not None:
+            self._now.close()
+
+
 class _Worker:
     """A process for these options."""
 

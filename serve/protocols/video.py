@@ -18,27 +18,24 @@ from serve.hosting.answers import predictions
 from serve.hosting.shelf import Model, Shelf
 from serve.openapi import PREDICT_VIDEO, VIDEO_PROBLEMS
 from serve.problems import BadInputError, ProblemError
-from serve.protocols.extraction import Extractors
+from serve.protocols.extraction import Extractors, Readers
 from serve.protocols.native import Name, Version
 from serve.schemas import VideoResponse, VideoSeen, VideoWanted, query
 from sigflow.landmarks.detector import DetectorOptions
 from sigflow.predictor import ClipInput
-from sigflow.schema import landmark_schema
-from sigflow.topology import MODELS
+from sigflow.schema import landmark_schema, models_for
 
 _T = TypeVar("_T")
 _MOST_CHARACTERS = 200  # of a fingerprint's part, in an error
 
 
-def video_routes(shelf: Shelf) -> APIRouter:
-    """Predict of a video; its workers end with the application."""
-    workers: list[Extractors] = []  # one, once a video came
+def video_routes(shelf: Shelf, readers: Readers) -> APIRouter:
+    """Predict of a video; what reads videos ends with the application."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
-        for each in workers:
-            each.close()
+        readers.close()
 
     routes = APIRouter(tags=["native"], lifespan=lifespan)
 
@@ -55,12 +52,12 @@ def video_routes(shelf: Shelf) -> APIRouter:
         limits = shelf.limits
         if not limits.video_workers:
             raise ProblemError(501, "this server reads no videos; send landmarks to :predict")
-        _refuse_other_media(request.headers.get("content-type", VIDEO[-1]))
+        refuse_other_media(request.headers.get("content-type", VIDEO[-1]))
         wanted = query(request.query_params, VideoWanted)
         options = extractor_options(model)
-        extractors = extractors_now()
+        extractors = readers.under(limits)
         with extractors.place():
-            row, extraction_s = await _row(request, extractors, options)
+            _, row, extraction_s = await video_and_row(request, extractors, options)
         began = time.perf_counter()
         (clip,) = of_table(row, model.predictor.shapes, limits)
         plain = await predictions(shelf, model, [clip], wanted)
@@ -68,13 +65,6 @@ def video_routes(shelf: Shelf) -> APIRouter:
         same = options.fingerprint == model.manifest.extractor
         response = VideoResponse(**dict(plain), video=_seen(row, clip, same=same), **_shown(row, clip, wanted))
         return Response(response.model_dump_json(), media_type=JSON, headers={"Server-Timing": timing})
-
-    def extractors_now() -> Extractors:
-        if not workers or workers[0].limits != shelf.limits:
-            while workers:
-                workers.pop().close()
-            workers.append(Extractors(shelf.limits))
-        return workers[0]
 
     for path, route in (
         ("/v1/models/{name}/versions/{version}:predictVideo", predict_video_version),
@@ -97,8 +87,7 @@ def extractor_options(model: Model) -> DetectorOptions:
         options = DetectorOptions.of_fingerprint(made_with)
         difference = _difference(made_with, options.fingerprint)
     except ValueError:
-        models = [name for name, given in MODELS.items() if set(landmark_schema(given).names) & set(parts)]
-        options = DetectorOptions(models=tuple(models))
+        options = DetectorOptions(models=models_for(parts))
         difference = f"imported, or made by another program: {made_with[:_MOST_CHARACTERS]}"
     if missing := set(parts) - set(landmark_schema(options.parts).names):
         raise ProblemError(409, f"this model reads {sorted(missing)[0]}, which no video gives; send it to :predict")
@@ -120,13 +109,24 @@ def _difference(there: str, here: str) -> str:
     )
 
 
-def _refuse_other_media(media_type: str) -> None:
+def refuse_other_media(media_type: str) -> None:
+    """Before a body is read.
+
+    Raises:
+        ProblemError: 415, it is no video by its own word.
+    """
     if (given := media_type.partition(";")[0].strip().lower()) not in VIDEO:
         raise ProblemError(415, f"{given!r} is not read; send the file itself as the body, as {' or '.join(VIDEO)}")
 
 
-async def _row(request: Request, extractors: Extractors, options: DetectorOptions) -> tuple[pa.Table, float]:
-    """The video's row of landmarks, within one deadline for upload and extraction, and how long the extraction took, in s."""
+async def video_and_row(
+    request: Request, extractors: Extractors, options: DetectorOptions
+) -> tuple[bytes, pa.Table, float]:
+    """The body, its row of landmarks, and how long these took in s; one deadline for its upload and its extraction.
+
+    Raises:
+        ProblemError: as `read_body` and `Extractors.row`.
+    """
     limits, video = extractors.limits, None
     try:
         async with asyncio.timeout(limits.video_deadline_s):
@@ -135,7 +135,7 @@ async def _row(request: Request, extractors: Extractors, options: DetectorOption
                 raise BadInputError("the body is empty; send a video")
             began = time.perf_counter()
             row = await _while_connected(request, extractors.row(video, options))
-            return row, time.perf_counter() - began
+            return video, row, time.perf_counter() - began
     except TimeoutError as error:
         if video is None:
             raise ProblemError(408, f"the video did not come within {limits.video_deadline_s:g} s") from error
