@@ -6,11 +6,11 @@ import { useEdges } from "./draw.js";
 import { loadModels } from "./models.js";
 import { leaveRecord, showRecord, startRecord, stopRecording } from "./record.js";
 import { leaveTrain, showTrain, startTrain } from "./train.js";
-import { leaveTry, startTry, stop } from "./try.js";
+import { leaveTry, startTry, stopTrying } from "./try.js";
 import { inWords } from "./words.js";
 
 const VIEWS = {
-  try: { leave: leaveTry, go: "#try-go", stop, show: () => loadModels() },
+  try: { leave: leaveTry, go: "#try-go", stop: stopTrying, show: () => loadModels() },
   record: { leave: leaveRecord, go: "#record-go", stop: stopRecording, show: showRecord },
   train: { leave: leaveTrain, go: null, stop: () => {}, show: showTrain },
 };

@@ -3,7 +3,7 @@
 
 import { Problem, ask, patiently, socket } from "./api.js";
 import { pause } from "./dom.js";
-import { draw } from "./draw.js";
+import { clear, draw } from "./draw.js";
 
 const WIDTH = 480; // pixels that are sent: hands are found as well as in more, at a third of the bytes
 const QUALITY = 0.65;
@@ -55,6 +55,7 @@ function session(stage, model, on, signal, state) {
     stream.onclose = async () => {
       clearTimeout(watchdog);
       signal.removeEventListener("abort", stop);
+      clear(stage.canvas);
       if (signal.aborted) return resolve();
       if (!opened && !ended) ended = await why();
       reject(ended ?? new Problem(0));

@@ -1,21 +1,22 @@
 // Try: a clip of the camera, a file, or live.
 
 import { patiently, sendVideo } from "./api.js";
-import { facts, note, showAnswer, showCourse, showLive, showNothing, showNow } from "./answer.js";
+import { showAnswer, showCourse, showNothing } from "./answer.js";
 import { course } from "./course.js";
-import { $, bytes, make, percent, tell } from "./dom.js";
-import { live } from "./live.js";
+import { $, bytes, percent, tell } from "./dom.js";
 import { chosen } from "./models.js";
+import { endReplay, replay, startReplay } from "./replay.js";
 import { makeStage, takeDrops } from "./stage.js";
+import { watch } from "./watch.js";
 
+const NARROW = "(max-width: 860px)"; // where the answer stands below the stage; see views.css
 let stage;
 let limits = {};
 let doing = null; // an AbortController while something is being done
-let playing = null;
 
 export function startTry(state) {
-  limits = state.limits ?? {};
-  stage = makeStage($("#try-stage"), "Turn on the camera, or let a video fall here.");
+  limits = state.limits;
+  stage = makeStage($("#try-stage"), "Turn on the camera, or drop a video here.");
   $("#try-prepare").value = Math.min(state.prepare_s, 2);
   $("#try-record").value = Math.min(state.record_s, 3);
   $("#try-go").onclick = go;
@@ -24,28 +25,26 @@ export function startTry(state) {
   $("#try-file").onclick = () => $("#file").click();
   $("#file").onchange = () => $("#file").files[0] && use($("#file").files[0]);
   takeDrops(stage.root, use);
-  $("#play").onclick = () => (playing?.toggle(), showPlaying());
-  $("#scrub input").oninput = (event) => playing?.seek((event.target.value / 1000) * playing.lengthS);
+  startReplay();
 }
 
 /** The camera off, everything stopped. */
 export function leaveTry() {
-  stop();
+  stopTrying();
   stage.close();
-  $("#scrub").hidden = true;
+  endReplay();
   buttons();
 }
 
-export function stop() {
+export function stopTrying() {
   doing?.abort(new DOMException("stopped", "AbortError"));
 }
 
 async function go() {
-  if (doing) return stop();
+  if (doing) return stopTrying();
   await during(async (signal) => {
     const isNew = !stage.stream;
-    await stage.camera(leaveTry);
-    $("#scrub").hidden = true;
+    await toCamera();
     if (isNew) return;
     const clip = await stage.take(Number($("#try-prepare").value), Number($("#try-record").value), signal);
     await recognise(clip, true, signal);
@@ -53,10 +52,11 @@ async function go() {
 }
 
 async function use(file) {
-  stop();
+  stopTrying();
   await during(async (signal) => {
     $("#file").value = "";
-    if (limits.video_bytes && file.size > limits.video_bytes) {
+    endReplay();
+    if (file.size > limits.video_bytes) {
       const most = bytes(limits.video_bytes);
       return stage.problem(["The clip is too long", `This file has ${bytes(file.size)}; the server takes ${most}.`]);
     }
@@ -64,91 +64,57 @@ async function use(file) {
   });
 }
 
-async function recognise(clip, mirrored, signal) {
-  const began = performance.now();
-  stage.problem(null);
-  showNothing();
-  $("#scrub").hidden = true;
-  const shown = stage.play({ blob: clip, mirrored }).catch(() => null); // what the browser cannot play it may still send
-  tell("Sending the clip");
-  const model = chosen();
-  const said = await patiently(
-    () => sendVideo(`${model}:predictVideo?landmarks=true`, clip, { onSent, signal }),
-    { signal, onWait: (error, waitS) => stage.progress(`${error.status ? "The server is busy" : "No connection"}: trying again in ${waitS} s`) },
-  ).finally(() => stage.progress(null));
-  showAnswer({ ...said, totalMs: performance.now() - began }, clip.size);
-  await shown;
-  await replay(clip, mirrored, said.answer);
-  const told = await course(model, said.answer);
-  const move = showCourse(told);
-  if (told && !signal.aborted) onNow = move;
+async function toggleLive() {
+  const isLive = $("#try-live").getAttribute("aria-pressed") === "true";
+  stopTrying();
+  if (isLive) return;
+  await during(async (signal) => {
+    await toCamera();
+    $("#try-live").setAttribute("aria-pressed", "true");
+    try {
+      stage.badge("Connecting");
+      await watch(stage, chosen(), signal);
+    } finally {
+      $("#try-live").setAttribute("aria-pressed", "false");
+      stage.badge("");
+    }
+  });
 }
 
-let onNow = () => {};
+async function toCamera() {
+  endReplay();
+  await stage.camera(leaveTry);
+}
 
-async function replay(blob, mirrored, { landmarks, time_ms: timeMs }) {
-  onNow = () => {};
-  const onTime = (second, lengthS) => {
-    playing && (playing.lengthS = lengthS);
-    $("#scrub input").value = lengthS ? (second / lengthS) * 1000 : 0;
-    $("#scrub output").textContent = `${second.toFixed(1)} s`;
-    onNow(second);
-  };
-  playing = await stage.play({ blob, mirrored, landmarks, timeMs, onTime }).catch((error) => (stage.fail(error), null));
-  $("#scrub").hidden = !playing;
-  showPlaying();
+async function recognise(clip, mirrored, signal) {
+  const began = performance.now();
+  const model = chosen();
+  stage.problem(null);
+  showNothing();
+  endReplay();
+  const shown = stage.play({ blob: clip, mirrored }).catch(() => {}); // what no browser plays the server may read
+  tell("Sending the clip");
+  try {
+    const path = `${model}:predictVideo?landmarks=true`;
+    const said = await patiently(() => sendVideo(path, clip, { onSent, signal }), { signal, onWait });
+    showAnswer({ ...said, totalMs: performance.now() - began }, clip.size);
+    stage.progress(null);
+    await shown;
+    if (matchMedia(NARROW).matches) $("#result").scrollIntoView({ block: "nearest" });
+    const told = await replay(stage, clip, mirrored, said.answer);
+    const moves = showCourse(await course(model, said.answer));
+    if (!signal.aborted) told(moves);
+  } finally {
+    stage.progress(null);
+  }
 }
 
 function onSent(share) {
   stage.progress(share < 1 ? `Sending, ${percent(share)}` : "Looking for landmarks", share < 1 ? share : null);
 }
 
-function showPlaying() {
-  $("#play").setAttribute("aria-label", playing?.playing ? "Pause" : "Play");
-  $("#play").toggleAttribute("data-playing", Boolean(playing?.playing));
-}
-
-async function toggleLive() {
-  const isLive = $("#try-live").getAttribute("aria-pressed") === "true";
-  stop();
-  if (isLive) return;
-  await during(async (signal) => {
-    await stage.camera(leaveTry);
-    $("#scrub").hidden = true;
-    $("#try-live").setAttribute("aria-pressed", "true");
-    try {
-      await live(stage, chosen(), { signal, on: hearing() });
-    } finally {
-      $("#try-live").setAttribute("aria-pressed", "false");
-      stage.badge("");
-      if (stage.stream) await stage.camera(leaveTry);
-    }
-  });
-}
-
-function hearing() {
-  let began = true;
-  return {
-    ready: (message) => (showLive(message), stage.badge("Live", "rec"), stage.problem(null), tell("Live")),
-    landmarks: ({ parts }) => {
-      const seen = Object.values(parts).some(Boolean);
-      stage.badge(seen ? "Live" : "Live · no hand seen", "rec");
-    },
-    probabilities: ({ label, probabilities }) => showNow(label, probabilities),
-    event: ({ label, prob, start_s: start }) => {
-      if (began) $("#events ol").replaceChildren();
-      began = false;
-      const when = `${start.toFixed(1)} s · ${percent(prob)}`;
-      $("#events ol").prepend(make("li", {}, make("b", {}, label), make("span", {}, when)));
-      tell(label, { now: true });
-    },
-    figures: (seen) => facts([
-      ["Per frame", `${Math.round(seen.msPerFrame)} ms, ${Math.round(seen.serverMs)} ms on the server`],
-      ["Frames", `${seen.framesPerS.toFixed(1)} a second`],
-      ["Sent", `${bytes(seen.bytesPerS)} a second`],
-    ]),
-    waiting: (error, waitS) => (stage.badge(`Connection lost: again in ${waitS} s`), note("")),
-  };
+function onWait(error, waitS) {
+  stage.progress(`${error.status ? "The server is busy" : "No connection"}: again in ${waitS} s`);
 }
 
 /** One thing at a time: what is done now is stopped first, and what fails is said in words. */
