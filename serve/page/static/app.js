@@ -29,6 +29,7 @@ async function start() {
     startRecord(state);
     startTrain(state);
   }
+  if (!state.record) $("#no-models p").textContent = "Start the server with one: python -m serve --page --bundle DIR";
   for (const element of document.querySelectorAll("[data-needs-record]")) element.hidden = !state.record;
   const show = () => showView(state.record && location.hash.slice(1) in VIEWS ? location.hash.slice(1) : "try");
   window.addEventListener("hashchange", () => (show(), $("#main").focus()));

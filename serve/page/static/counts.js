@@ -30,7 +30,7 @@ export function advice(clips, labels, target) {
   const [who, what, least] = gaps.sort((a, b) => a[2] - b[2])[0];
   const most = Math.max(...gaps.map(([, , count]) => count));
   const parts = [missing ? `${missing} ${missing === 1 ? "clip" : "clips"} to go.` : "The target is reached."];
-  if (people.length > 1 && most > least) parts.push(`${who} has the fewest of “${what}”: ${least}.`);
+  if (people.length > 1 && most > least) parts.push(least ? `${who} has the fewest of “${what}”: ${least}.` : `${who} has not recorded “${what}” yet.`);
   if (people.length === 1) parts.push("One person so far: it could be tested on that same person only.");
   else if (people.length < 5) parts.push(`${people.length} people so far; five make a fair test.`);
   return parts.join(" ");

@@ -1,7 +1,6 @@
 // What the audit says of the clips; an error may be accepted, knowing it.
 
 import { $, make } from "./dom.js";
-import { sentence } from "./words.js";
 
 const ORDER = ["error", "warning"];
 const NAMES = { error: "Must be mended", warning: "Worth knowing" };
@@ -19,8 +18,8 @@ export function showFindings(job) {
 }
 
 function row({ code, severity, message, mend }) {
-  const item = make("li", { className: severity }, make("b", {}, NAMES[severity] ?? "Note"), make("span", {}, sentence(message)));
-  if (mend) item.append(make("small", {}, sentence(mend)));
+  const item = make("li", { className: severity }, make("b", {}, NAMES[severity] ?? "Note"), make("span", {}, message));
+  if (mend) item.append(make("small", {}, mend));
   if (severity === "error") {
     const box = make("input", { type: "checkbox", value: code });
     item.append(make("label", { className: "check" }, box, "Train all the same"));

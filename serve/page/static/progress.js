@@ -13,9 +13,9 @@ export function showStages(job) {
   const list = $("#stages");
   (job?.stages ?? []).forEach((stage, number) => {
     const row = list.children[number] ?? list.appendChild(
-      make("li", {}, make("b"), make("span"), make("small"), make("progress", { max: 1 })));
-    const [name, time, said, bar] = row.children;
-    row.dataset.state = stage.state;
+      make("li", {}, make("b"), make("span"), make("small"), make("progress", { max: 1 }), make("em", { className: "hide" })));
+    const [name, time, said, bar, state] = row.children;
+    row.dataset.state = state.textContent = stage.state;
     name.textContent = STAGES[stage.name] ?? stage.name;
     time.textContent = stage.seconds ? clock(stage.seconds) : "";
     said.textContent = stage.state === "waiting" || stage.state === "done" ? "" : stage.said ?? "";
