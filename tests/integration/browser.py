@@ -7,7 +7,7 @@ import base64
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,6 +72,10 @@ class Page:
         """A command of the DevTools protocol: other networks, other preferences."""
         return dict(self._ask("goog/cdp/execute", cmd=command, params=parameters))
 
+    def as_phone(self, width: int) -> None:
+        """From now on a screen of so many CSS pixels; windows are not made as narrow."""
+        self.chrome("Emulation.setDeviceMetricsOverride", width=width, height=740, deviceScaleFactor=2, mobile=True)
+
     def screenshot(self) -> bytes:
         """All of the page, as PNG."""
         size = self.chrome("Page.getLayoutMetrics")["cssContentSize"]
@@ -90,15 +94,16 @@ class Page:
 
 @contextmanager
 def browser(
-    camera: Path | None = None, *, size: tuple[int, int] = (1280, 900), options: Sequence[str] = (),
+    camera: Path | None = None, *, allows: bool = True, size: tuple[int, int] = (1280, 900),
     environment: Mapping[str, str] = os.environ,
 ) -> Iterator[Page]:  # fmt: skip
-    """A new browser with nothing in it. Without `camera` the machine has none."""
+    """A new browser with nothing in it. Without `camera` the machine has none; `allows`: the page may use it."""
     chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
     assert chromium, "no Chromium: make setup-browser"
     assert driver, "no chromedriver: make setup-browser"
     words = ["--headless=new", "--disable-gpu", "--disable-dev-shm-usage", f"--window-size={size[0]},{size[1]}"]
-    words += ["--use-fake-ui-for-media-stream", "--hide-scrollbars", "--no-first-run", *options]
+    words += ["--hide-scrollbars", "--no-first-run"]
+    words.append("--use-fake-ui-for-media-stream" if allows else "--deny-permission-prompts")
     if os.geteuid() == 0:
         words.append("--no-sandbox")  # Chromium as root has none
     if camera:

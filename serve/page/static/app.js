@@ -16,10 +16,12 @@ const VIEWS = {
 };
 let now = "try";
 
-start().catch((error) => {
-  const [title, mend] = inWords(error);
-  $("#try .lead").textContent = `${title}. ${mend}`;
-});
+start().catch(unable);
+
+/** Nothing can be shown: why not, where people look first. */
+function unable(error) {
+  $(`#${now} .lead`).textContent = inWords(error).join(". ");
+}
 
 async function start() {
   const state = await ask("page/state");
@@ -34,9 +36,7 @@ async function start() {
   const show = () => showView(state.record && location.hash.slice(1) in VIEWS ? location.hash.slice(1) : "try");
   window.addEventListener("hashchange", () => (show(), $("#main").focus()));
   document.addEventListener("keydown", onKey);
-  await loadModels();
   show();
-  document.documentElement.dataset.ready = "";
 }
 
 function showView(name) {
@@ -49,7 +49,7 @@ function showView(name) {
     else link.removeAttribute("aria-current");
   }
   document.title = `${$(`#${name} h1`).textContent} · sigflow`;
-  VIEWS[name].show();
+  VIEWS[name].show().catch(unable);
 }
 
 /** Space records, where it does not already mean something to what has the focus; Escape stops. */
