@@ -119,11 +119,12 @@ def browser(
         with httpx.Client(timeout=120, trust_env=False) as http:
             wanted = {"alwaysMatch": {"browserName": "chrome", "goog:chromeOptions": chrome}}
             session = http.post(f"{url}/session", json={"capabilities": wanted}).raise_for_status().json()["value"]
-            http.base_url = httpx.URL(f"{url}/session/{session['sessionId']}/")
+            place = f"{url}/session/{session['sessionId']}"
+            http.base_url = httpx.URL(f"{place}/")
             try:
                 yield Page(http)
             finally:
-                http.delete("")
+                http.delete(httpx.URL(place)).raise_for_status()  # or else Chromium outlives its driver
     finally:
         process.terminate()
         process.wait(30)

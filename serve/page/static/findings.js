@@ -19,12 +19,17 @@ export function showFindings(job) {
 
 function row({ code, severity, message, mend }) {
   const item = make("li", { className: severity }, make("b", {}, NAMES[severity] ?? "Note"), make("span", {}, message));
-  if (mend) item.append(make("small", {}, mend));
+  if (forPeople(mend)) item.append(make("small", {}, forPeople(mend)));
   if (severity === "error") {
     const box = make("input", { type: "checkbox", value: code });
     item.append(make("label", { className: "check" }, box, "Train all the same"));
   }
   return item;
+}
+
+/** Of several ways to mend it those that this page has: no flags of commands. */
+function forPeople(mend) {
+  return mend.split(/; |, or |, (?=record )/).filter((way) => !/--|\w\.\w/.test(way)).join(", or ");
 }
 
 function rank({ severity }) {

@@ -48,17 +48,12 @@ function done(result, onTry) {
   button.onclick = () => onTry(result);
   return [
     make("h2", {}, `Right ${Math.round(result.accuracy * 100)} times of 100`),
-    make("p", {}, whom(result)),
-    make("p", { className: "note" }, `${result.name} · ${result.version}`),
+    make("p", {}, result.subject_independent
+      ? "On people it had never seen: so it is to be expected of new ones."
+      : "On other clips of the same people: expect less of strangers, and record more people."),
+    make("p", { className: "note" }, `Measured on ${result.measured_on}. ${result.name} · ${result.version}`),
     button,
   ];
-}
-
-function whom({ subject_independent: independent, measured_on: on }) {
-  const people = independent
-    ? "On people it had never seen, which is what to expect of new ones."
-    : "On other clips of the same people. Record more people to learn how well it knows strangers.";
-  return on && typeof on === "string" ? `${people} (${sentence(on).slice(0, -1)})` : people;
 }
 
 function clock(seconds) {

@@ -24,6 +24,13 @@ export function enqueue(blob, subject, label) {
   run();
 }
 
+/** One that was refused, once more. */
+export function sendAgain(clip) {
+  Object.assign(clip, { state: "waiting", text: "waiting" });
+  changed();
+  run();
+}
+
 export function forget(clip) {
   clip.stop?.abort();
   clips = clips.filter((each) => each !== clip);

@@ -7,6 +7,7 @@ import { kept, showKept } from "./kept.js";
 import { enqueue, isFull, unsent, watchQueue } from "./queue.js";
 import { showQueue } from "./session.js";
 import { makeStage } from "./stage.js";
+import { sentence } from "./words.js";
 
 const PLACE = "sigflow.labels";
 let stage;
@@ -117,8 +118,7 @@ function onQueue(clips) {
     clip.counted = true;
     page.clips[clip.subject] ??= {};
     page.clips[clip.subject][clip.label] = (page.clips[clip.subject][clip.label] ?? 0) + 1;
-    if (clip.warn) tell(`${clip.label}: ${clip.text}`, { now: true });
-    if (clip.warn && !doing) stage.problem(["Look at the last clip", clip.text]);
+    stage.problem(clip.warn ? [`Look at the last clip of ${clip.label}`, sentence(clip.text)] : null);
   }
   showQueue(clips, stage, removed);
   show();

@@ -2,7 +2,7 @@
 
 import { ask } from "./api.js";
 import { $, make } from "./dom.js";
-import { forget, unsent } from "./queue.js";
+import { forget, sendAgain, unsent } from "./queue.js";
 
 const SHOWN = 30;
 
@@ -26,9 +26,11 @@ export function showQueue(clips, stage, onRemoved) {
 function row(clip, stage, onRemoved) {
   const play = make("button", { type: "button" }, "Play");
   const discard = make("button", { type: "button", className: "danger" }, "Discard");
-  for (const [button, what] of [[play, "Play"], [discard, "Discard"]]) {
+  const again = make("button", { type: "button", className: "again" }, "Send again");
+  for (const [button, what] of [[play, "Play"], [discard, "Discard"], [again, "Send again"]]) {
     button.setAttribute("aria-label", `${what} ${clip.label} of ${clip.subject}`);
   }
+  again.onclick = () => sendAgain(clip);
   play.onclick = () => stage.play({ blob: clip.blob, mirrored: true }).catch((error) => stage.fail(error));
   discard.onclick = async () => {
     try {
@@ -39,11 +41,12 @@ function row(clip, stage, onRemoved) {
       stage.fail(error);
     }
   };
-  return make("li", {}, make("span", {}, `${clip.label} · ${clip.subject}`, make("small")), play, discard);
+  return make("li", {}, make("span", {}, `${clip.label} · ${clip.subject}`, make("small")), again, play, discard);
 }
 
 function fill(clip) {
   clip.row.className = clip.state === "refused" ? "bad" : clip.warn ? "warn" : "";
+  clip.row.querySelector(".again").hidden = clip.state !== "refused";
   clip.row.querySelector("small").textContent = clip.text;
 }
 
