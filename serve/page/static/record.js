@@ -4,6 +4,7 @@ import { ask } from "./api.js";
 import { advice, byLabel, nextLabel } from "./counts.js";
 import { $, make, tell } from "./dom.js";
 import { kept, showKept } from "./kept.js";
+import { showLabels } from "./labels.js";
 import { enqueue, isFull, unsent, watchQueue } from "./queue.js";
 import { showQueue } from "./session.js";
 import { makeStage } from "./stage.js";
@@ -138,21 +139,9 @@ function show() {
   $("#next").replaceChildren(...(who && what
     ? ["Next: ", make("b", {}, what), " by ", make("b", {}, who), make("small", {}, ` · ${sums.get(what)} of ${page.target}`)]
     : [who && labels.length ? "All of it is recorded." : "Name a person and the movements."]));
-  const focused = document.activeElement?.dataset?.label;
-  $("#labels").replaceChildren(...labels.map((label) => row(label, sums.get(label), all, label === what)));
-  if (focused !== undefined) [...$("#labels").querySelectorAll("button")].find((b) => b.dataset.label === focused)?.focus();
+  showLabels(labels, all, { next: what, target: page.target, onPick: (label) => ((picked = label), show()) });
   $("#advice").textContent = advice(all, labels, page.target);
   $("#record-go").textContent = doing ? "Stop" : stage.stream ? "Record a clip" : "Use the camera";
   $("#record-close").hidden = !stage.stream;
   if (kept.label !== what || kept.sum !== sums.get(what)) showKept(what, page.clips, stage, removed, sums.get(what));
-}
-
-function row(label, sum, all, isNext) {
-  const who = Object.entries(all).filter(([, of]) => of[label]).map(([name, of]) => `${name} ${of[label]}`);
-  const meter = make("meter", { max: page.target, value: Math.min(sum, page.target), "aria-hidden": "true" });
-  const button = make("button", { type: "button", "aria-pressed": isNext, "data-label": label },
-    make("span", {}, label), make("span", { className: "count" }, `${sum} of ${page.target}`), meter,
-    make("span", { className: "who" }, who.join(" · ")));
-  button.onclick = () => ((picked = label), show());
-  return make("li", {}, button);
 }
