@@ -4,7 +4,6 @@ import asyncio
 import shutil
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,8 +21,8 @@ from serve.settings import Page as PageSettings
 from serve.settings import Served, Settings
 from sigflow.landmarks.synthetic import SUBJECTS, Subject, render_clip, write_video
 from sigflow.storage import Location
-from tests.integration.browser import ENTER, ESCAPE, SPACE, TAB, Page, browser, write_y4m
-from tests.integration.conftest import Cluster
+from tests.integration.browser import ENTER, ESCAPE, SHIFT, SPACE, TAB, Page, browser, write_y4m
+from tests.integration.conftest import Cluster, wait_for
 from tests.integration.serving import page_server
 
 pytestmark = pytest.mark.skipif(shutil.which("chromedriver") is None, reason="no Chromium: make setup-browser")
@@ -66,29 +65,34 @@ def record(page: Page, url: str, subject: str, gesture: str) -> None:
     """By keys alone."""
     page.open(url)
     page.wait_for("#add-label")
-    tab_to(page, "subject")
+    tab_to(page, "#subject")
     page.press(*subject)
-    tab_to(page, "label")
+    tab_to(page, "#label")
     page.press(*gesture, ENTER)
+    tab_to(page, f"[data-label={gesture}]")
+    page.press(SPACE)
     page.wait_for("#next", f"{gesture} by {subject}")
-    tab_to(page, "record-go", back=True)
+    tab_to(page, "#record-go", back=True)
     page.press(SPACE)
     page.wait_for("#record-stage[data-state=camera]")
     for field, seconds in (("prepare", "0.2"), ("seconds", "1.2")):
         page.type(f"#{field}", seconds)
-    tab_to(page, "keep-going", back=True)
+    tab_to(page, "#keep-going", back=True)
     page.press(SPACE)
-    tab_to(page, "record-go", back=True)
+    tab_to(page, "#record-go", back=True)
     page.press(SPACE)
     page.wait_for(f"#queue li:nth-child({TAKES})")
     page.press(ESCAPE)
     page.wait_for("#unsent", "All clips are sent")
-    while page.run("return document.querySelectorAll('#queue li').length") > TAKES:  # Escape came too late
+    while (there := clips_of(page)) > TAKES:  # Escape came late
         page.click("#queue li:first-child .danger")
-        page.wait_for("#queue")
-        time.sleep(0.2)
+        wait_for(lambda there=there: clips_of(page) < there, seconds=30)
     assert "kept as number" in page.text("#queue li")
     assert f"{subject} {TAKES}" in page.text("#labels button[aria-pressed=true]")
+
+
+def clips_of(page: Page) -> int:
+    return int(page.run("return document.querySelectorAll('#queue li').length"))
 
 
 def train(page: Page, url: str) -> None:
@@ -114,7 +118,7 @@ def try_clip(page: Page, gesture: str) -> None:
     page.wait_for("#try-go", "Use the camera")
     page.type("#try-prepare", "0.2")
     page.type("#try-record", "1.5")
-    tab_to(page, "try-go", back=True)
+    tab_to(page, "#try-go", back=True)
     page.press(SPACE)
     page.wait_for("#try-go", "Record a clip")
     page.press(SPACE)
@@ -221,13 +225,13 @@ def test_the_page_loads_and_names_what_a_file_shows(exported_bundle: Location, t
         assert page.run(following, clips, ["c"], "bo", 4) is None
 
 
-def tab_to(page: Page, name: str, *, back: bool = False) -> None:
+def tab_to(page: Page, selector: str, *, back: bool = False) -> None:
     """With the Tab key, as somebody without a mouse."""
     for _ in range(40):
-        if page.run("return document.activeElement.id") == name:
+        if page.run("return document.activeElement.matches(arguments[0])", selector):
             return
-        page.press(TAB, held="\ue008" if back else "")
-    raise AssertionError(f"the Tab key does not reach {name}")
+        page.press(TAB, held=SHIFT if back else "")
+    raise AssertionError(f"the Tab key does not reach {selector}")
 
 
 def drawn(page: Page) -> int:

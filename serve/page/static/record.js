@@ -14,7 +14,7 @@ const PLACE = "sigflow.labels";
 let stage;
 let page; // what the server says: target, clips, ...
 let labels = [];
-let picked = null; // a label that was chosen by hand, for one clip
+let picked = null; // a label that was chosen by hand, until it is pressed again
 let doing = null;
 
 export function startRecord(state) {
@@ -48,7 +48,7 @@ export function stopRecording() {
 }
 
 const subject = () => $("#subject").value.trim();
-const next = () => (labels.includes(picked) ? picked : nextLabel(counts(), labels, subject(), page.target));
+const next = () => picked ?? nextLabel(counts(), labels, subject(), page.target);
 
 /** What the server has, and what is on its way to it. */
 function counts() {
@@ -83,7 +83,6 @@ async function one(signal) {
   stage.badge(what);
   tell(`Get ready: ${what}`, { now: true });
   const clip = await stage.take(Number($("#prepare").value), Number($("#seconds").value), signal);
-  picked = null;
   enqueue(clip, who, what);
 }
 
@@ -137,9 +136,10 @@ function show() {
   const sums = byLabel(all, labels);
   $("#subjects").replaceChildren(...Object.keys(all).map((value) => make("option", { value })));
   $("#next").replaceChildren(...(who && what
-    ? ["Next: ", make("b", {}, what), " by ", make("b", {}, who), make("small", {}, ` · ${sums.get(what)} of ${page.target}`)]
+    ? ["Next: ", make("b", {}, what), " by ", make("b", {}, who), make("small", {}, ` · ${sums.get(what)} of ${page.target}${picked ? " · as you chose" : ""}`)]
     : [who && labels.length ? "All of it is recorded." : "Name a person and the movements."]));
-  showLabels(labels, all, { next: what, target: page.target, onPick: (label) => ((picked = label), show()) });
+  const onPick = (label) => ((picked = picked === label ? null : label), show());
+  showLabels(labels, all, { next: what, target: page.target, onPick });
   $("#advice").textContent = advice(all, labels, page.target);
   $("#record-go").textContent = doing ? "Stop" : stage.stream ? "Record a clip" : "Use the camera";
   $("#record-close").hidden = !stage.stream;
