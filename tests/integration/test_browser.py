@@ -1,4 +1,4 @@
-"""If these fail, the page does not work for people: from nothing to a recogniser, by keys alone, when all goes wrong."""
+"""If these fail, the page does not work for people: from nothing to a recogniser, by keys alone, when all fails."""
 
 import asyncio
 import shutil

@@ -3,7 +3,8 @@
 import { Problem, patiently, sendVideo } from "./api.js";
 import { percent } from "./dom.js";
 
-const MOST = 40; // clips that wait: so many megabytes are held at the most
+const MOST = 40; // clips that wait, and
+const SEEN = 30; // that are listed when they are kept: so many megabytes are held at the most
 let clips = []; // {blob, subject, label, state: waiting|sending|kept|refused, text, warn, number}
 let running = false;
 let changed = () => {};
@@ -59,6 +60,7 @@ async function deliver(clip) {
     });
     Object.assign(clip, { state: "kept", number: answer.number, warn: answer.warnings.length > 0, stop: null });
     clip.answer = answer;
+    clips = clips.filter(({ state }, place) => state !== "kept" || place < SEEN);
     say(answer.warnings.join("; ") || `kept as number ${answer.number}`);
   } catch (error) {
     if (error.name === "AbortError") return;

@@ -4,8 +4,6 @@ import { ask } from "./api.js";
 import { $, make } from "./dom.js";
 import { forget, sendAgain, unsent } from "./queue.js";
 
-const SHOWN = 30;
-
 /** `onRemoved(subject, label)` after the server has discarded one. */
 export function showQueue(clips, stage, onRemoved) {
   const waiting = unsent().length;
@@ -16,8 +14,8 @@ export function showQueue(clips, stage, onRemoved) {
     refused ? `${refused} refused.` : "",
   ].join(" ");
   const list = $("#queue ol");
-  const rows = clips.slice(0, SHOWN).map((clip) => (clip.row ??= row(clip, stage, onRemoved)));
-  for (const clip of clips.slice(0, SHOWN)) fill(clip);
+  const rows = clips.map((clip) => (clip.row ??= row(clip, stage, onRemoved)));
+  clips.forEach(fill);
   if (rows.length !== list.children.length || rows.some((each, i) => each !== list.children[i])) {
     list.replaceChildren(...rows);
   }

@@ -68,6 +68,7 @@ export function makeStage(root, invitation) {
 
     /** A countdown, then so many seconds as a video. Stopped by the signal it throws an AbortError. */
     async take(prepareS, recordS, signal) {
+      const length = Math.min(30, Math.max(0.3, recordS || 0));
       try {
         for (let left = prepareS; left > 0; left -= 1) {
           count.textContent = Math.ceil(left);
@@ -77,7 +78,7 @@ export function makeStage(root, invitation) {
         count.textContent = "";
         tell("Recording", { now: true });
         this.badge("Recording", "rec");
-        return await film(stream, recordS, { onProgress: (share) => this.progress("", share), signal });
+        return await film(stream, length, { onProgress: (share) => this.progress("", share), signal });
       } finally {
         count.textContent = "";
         this.badge("");
