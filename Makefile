@@ -1,4 +1,4 @@
-# make setup | demo | test | test-all | lint | bench | serve BUNDLE=DIR | cluster | cluster-stop
+# make setup | setup-browser | demo | test | test-all | lint | bench | serve BUNDLE=DIR | cluster | cluster-stop
 PYTHON ?= python3.11
 # What to measure; make bench BENCH=features is the quick part.
 BENCH ?= extraction features training mesh tuning bundle
@@ -10,7 +10,7 @@ BIN := .venv/bin
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
 export RAY_USAGE_STATS_ENABLED ?= 0
 
-.PHONY: setup demo test test-all lint format bench serve cluster cluster-stop clean
+.PHONY: setup setup-browser demo test test-all lint format bench serve cluster cluster-stop clean
 
 setup: .venv/ready
 
@@ -20,6 +20,13 @@ setup: .venv/ready
 	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev]'
 	$(BIN)/python -m sigflow.landmarks.assets
 	touch $@
+
+# Debian's Chromium, for the tests of the page.
+setup-browser:
+	@if command -v chromium >/dev/null && command -v chromedriver >/dev/null; then exit 0; fi; \
+	command -v apt-get >/dev/null || { echo "no apt-get here: install chromium and chromedriver yourself" >&2; exit 1; }; \
+	root=$$([ "$$(id -u)" = 0 ] || echo sudo); \
+	$$root apt-get update -qq && $$root apt-get install -y -qq --no-install-recommends chromium chromium-driver
 
 demo: setup
 	$(BIN)/python jobs/demo.py --out out/demo

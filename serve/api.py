@@ -14,6 +14,7 @@ from serve.page.jobs import job_routes
 from serve.page.static_files import static_routes
 from serve.problems import ProblemError, answer_errors_as_problems
 from serve.protocols.extraction import Readers
+from serve.protocols.live import live_routes
 from serve.protocols.native import native_routes
 from serve.protocols.oip import oip_routes
 from serve.protocols.stream import stream_routes
@@ -51,6 +52,7 @@ def make_api(shelf: Shelf, door: Door | None = None, *, names_answers: bool = Tr
     readers = Readers()
     api.include_router(video_routes(shelf, readers))
     api.include_router(stream_routes(shelf))
+    api.include_router(live_routes(shelf))
     api.include_router(static_routes(shelf))
     api.include_router(clip_routes(shelf, readers))
     api.include_router(job_routes(shelf))

@@ -182,6 +182,16 @@ class Probabilities(StreamTold):
     found: float = 0.0
 
 
+class LandmarksTold(StreamTold):
+    """Of a live stream: what was seen in a picture; x and y are divided by its width and height."""
+
+    type: Literal["landmarks"] = "landmarks"
+    time_s: float
+    aspect: float
+    parts: dict[str, list[list[float]] | None]  # points as (x, y); null: not seen
+    ms: float  # from the picture's coming to its landmarks
+
+
 class StreamReset(StreamTold):
     """The stream begins anew after `at_s`: no frame came for too long, or its clock went back."""
 
@@ -205,3 +215,4 @@ class Closing(StreamTold):
     windows: int
     skipped_windows: int  # the client was faster than the model
     dropped_probabilities: int  # the client read too slowly
+    dropped_frames: int = 0  # of a live stream: a newer one came while the detector was busy

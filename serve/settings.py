@@ -51,6 +51,7 @@ class Limits(Config):
     video_pixels: int = Field(default=4096 * 2304, gt=0)  # of a frame
     video_memory_mb: int = Field(default=2048, gt=0)  # of a worker
     streams: int = Field(default=64, ge=0)  # of a replica at a time; more are refused
+    live_streams: int = Field(default=2, ge=0)  # of a replica; each has a process that takes a core's part; 0: none
     stream_message_bytes: int = Field(default=1 << 20, gt=0)
     stream_message_frames: int = Field(default=512, gt=0)
     stream_fps: float = Field(default=240.0, gt=0)  # by the stream's own clock, over a window; more end it

@@ -1,5 +1,6 @@
-"""Messages of a stream to blocks of frames: JSON as text, Arrow as bytes."""
+"""Messages of a stream to blocks of frames: JSON as text, Arrow as bytes; of a live one to pictures."""
 
+import struct
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
@@ -14,6 +15,7 @@ from serve.settings import Limits
 from sigflow.config import Config
 
 _LATEST_MS = 1e15  # beyond, a double does not tell frames from each other
+_TIME = struct.Struct("<d")
 
 
 class Block(NamedTuple):
@@ -22,6 +24,13 @@ class Block(NamedTuple):
     time_s: np.ndarray
     parts: dict[str, np.ndarray]
     aspect: float | None
+
+
+class Picture(NamedTuple):
+    """A camera's, and its time by the client's own clock."""
+
+    time_s: float
+    jpeg: bytes
 
 
 class Frame(Config):
@@ -97,6 +106,21 @@ def of_bytes(body: bytes, shapes: Mapping[str, tuple[int, ...]], limits: Limits)
         if not (np.abs(row.time_s) <= _LATEST_MS / 1000).all():  # NaN too
             raise BadInputError("'time_ms' needs finite numbers, one per frame")
         yield Block(row.time_s, row.parts, row.aspect)
+
+
+def of_picture(body: bytes, limits: Limits) -> Picture:
+    """What a binary message of a live stream holds: 8 bytes of time (float64, little-endian, s), then a JPEG.
+
+    Raises:
+        ProblemError: 413, too large; 422, no time, or one that makes no sense.
+    """
+    _refuse_large(len(body), limits)
+    if len(body) <= _TIME.size:
+        raise BadInputError("give 8 bytes of time (float64, little-endian, seconds), then a JPEG")
+    (time_s,) = _TIME.unpack_from(body)
+    if not abs(time_s) <= _LATEST_MS / 1000:  # NaN too
+        raise BadInputError("the time before the JPEG needs to be finite, in seconds, little-endian")
+    return Picture(time_s, body[_TIME.size :])
 
 
 def _refuse_large(size: int, limits: Limits) -> None:

@@ -102,7 +102,7 @@ def clip_routes(shelf: Shelf, readers: Readers) -> APIRouter:
         refuse_full(folder)
         extractors = readers.under(limits)
         with extractors.place():
-            video, row = await video_and_row(request, extractors, seen.OPTIONS)
+            video, row, _ = await video_and_row(request, extractors, seen.OPTIONS)
         found = seen.look(row, limits)
         clip = await asyncio.to_thread(store, folder / "clips", which.subject, which.label, video)
         await asyncio.to_thread(seen.keep, folder / "seen", clip, which.subject, which.label, row)

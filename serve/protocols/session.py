@@ -8,15 +8,15 @@ instead.
 import asyncio
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import islice
-from typing import Literal
+from typing import Literal, NamedTuple, Protocol
 
 from fastapi import WebSocket
 from pydantic import Field
 from starlette.websockets import WebSocketDisconnect
 
-from serve.bodies.frames import Block, of_bytes, of_text
+from serve.bodies.frames import Block
 from serve.hosting.answers import prediction
 from serve.hosting.shelf import Model
 from serve.problems import BadInputError, ProblemError
@@ -39,6 +39,50 @@ class StreamQuery(Config):
     told: Literal["begun", "ended"] | None = Field(default=None, description="when events are told; else the bundle's")
 
 
+class Heard(NamedTuple):
+    """Frames that came, and what is told of them first."""
+
+    blocks: Iterable[Block]
+    told: Sequence[StreamTold] = ()
+
+
+class Source(Protocol):
+    """Where a session's frames come from.
+
+    Attributes:
+        reason: why no more of them come.
+        dropped: frames that were left out.
+        most_frames: in a message.
+    """
+
+    reason: Literal["end", "idle"]
+    dropped: int
+    most_frames: int
+
+    async def next(self) -> Heard | None:
+        """None: there is no more."""
+
+    async def watch(self) -> None:
+        """Runs beside `next`; what it raises ends the session."""
+
+
+async def hear(socket: WebSocket, idle_s: float) -> str | bytes:
+    """The client's next message.
+
+    Raises:
+        TimeoutError: none comes. WebSocketDisconnect: it is gone.
+    """
+    async with asyncio.timeout(idle_s):
+        message = await socket.receive()
+    if message["type"] == "websocket.disconnect":
+        raise WebSocketDisconnect(message.get("code") or 1005)
+    text: str | None = message.get("text")
+    if text is not None:
+        return text
+    body: bytes = message["bytes"]
+    return body
+
+
 class SlowClientError(Exception):
     """The client does not read what it is sent."""
 
@@ -46,8 +90,8 @@ class SlowClientError(Exception):
 class Session:
     """See the module."""
 
-    def __init__(self, socket: WebSocket, model: Model, query: StreamQuery, limits: Limits) -> None:
-        self._socket, self._model, self._query, self._limits = socket, model, query, limits
+    def __init__(self, socket: WebSocket, model: Model, query: StreamQuery, limits: Limits, source: Source) -> None:
+        self._socket, self._model, self._query, self._limits, self._source = socket, model, query, limits, source
         manifest, stream = model.manifest, stream_of(model.manifest)
         if query.told:
             stream = stream.model_copy(update={"told": query.told})
@@ -61,7 +105,6 @@ class Session:
         self._unsent: deque[StreamTold | None] = deque()
         self._changed = asyncio.Condition()
         self._windows = self._skipped = self._dropped = 0
-        self._reason: Literal["end", "idle"] = "end"
 
     async def run(self) -> None:
         """Until the client ends it, or is idle.
@@ -70,7 +113,8 @@ class Session:
             WebSocketDisconnect: it is gone. SlowClientError: it does not read. ProblemError: what it sends is wrong.
         """
         self._unsent.append(self._ready())
-        tasks = [asyncio.create_task(task) for task in (self._receive(), self._recognise(), self._send())]
+        work = (self._source.watch(), self._receive(), self._recognise(), self._send())
+        tasks = [asyncio.create_task(task) for task in work]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
             for task in done:
@@ -90,12 +134,13 @@ class Session:
         return Ready(
             model=manifest.name, version=manifest.version, task=manifest.task, labels=manifest.labels,
             parts=manifest.parts, stream=self._stream, message_bytes=limits.stream_message_bytes,
-            message_frames=limits.stream_message_frames,
+            message_frames=self._source.most_frames,
         )  # fmt: skip
 
     async def _receive(self) -> None:
-        while (blocks := await self._next_blocks()) is not None:
-            for block in blocks:
+        while (heard := await self._source.next()) is not None:
+            await self._tell(*heard.told)
+            for block in heard.blocks:
                 self._aspect = block.aspect or self._aspect
                 try:
                     for due in self._spotter.push(block.time_s, block.parts, self._aspect):
@@ -106,22 +151,6 @@ class Session:
         for due in self._spotter.end():
             await self._put(due)
         await self._put(None)
-
-    async def _next_blocks(self) -> Iterable[Block] | None:
-        """Of the next message; None: there is none."""
-        try:
-            async with asyncio.timeout(self._limits.stream_idle_s):
-                message = await self._socket.receive()
-        except TimeoutError:
-            self._reason = "idle"
-            return None
-        if message["type"] == "websocket.disconnect":
-            raise WebSocketDisconnect(message.get("code") or 1005)
-        shapes = self._model.predictor.shapes
-        if (text := message.get("text")) is not None:
-            block = of_text(text, shapes, self._limits)
-            return None if block is None else [block]
-        return of_bytes(message["bytes"], shapes, self._limits)
 
     async def _put(self, due: Due | None) -> None:
         async with self._changed:
@@ -165,8 +194,8 @@ class Session:
                     await self._tell(self._probabilities(due, answer))
         await self._tell(
             Closing(
-                reason=self._reason, windows=self._windows, skipped_windows=self._skipped,
-                dropped_probabilities=self._dropped,
+                reason=self._source.reason, windows=self._windows, skipped_windows=self._skipped,
+                dropped_probabilities=self._dropped, dropped_frames=self._source.dropped,
             ),
             None,
         )  # fmt: skip

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
@@ -56,12 +57,14 @@ def video_routes(shelf: Shelf, readers: Readers) -> APIRouter:
         options = extractor_options(model)
         extractors = readers.under(limits)
         with extractors.place():
-            _, row = await video_and_row(request, extractors, options)
+            _, row, extraction_s = await video_and_row(request, extractors, options)
+        began = time.perf_counter()
         (clip,) = of_table(row, model.predictor.shapes, limits)
         plain = await predictions(shelf, model, [clip], wanted)
+        timing = f"extraction;dur={extraction_s * 1000:.1f}, answer;dur={(time.perf_counter() - began) * 1000:.1f}"
         same = options.fingerprint == model.manifest.extractor
         response = VideoResponse(**dict(plain), video=_seen(row, clip, same=same), **_shown(row, clip, wanted))
-        return Response(response.model_dump_json(), media_type=JSON)
+        return Response(response.model_dump_json(), media_type=JSON, headers={"Server-Timing": timing})
 
     for path, route in (
         ("/v1/models/{name}/versions/{version}:predictVideo", predict_video_version),
@@ -116,8 +119,10 @@ def refuse_other_media(media_type: str) -> None:
         raise ProblemError(415, f"{given!r} is not read; send the file itself as the body, as {' or '.join(VIDEO)}")
 
 
-async def video_and_row(request: Request, extractors: Extractors, options: DetectorOptions) -> tuple[bytes, pa.Table]:
-    """The body, and its row of landmarks, within one deadline for its upload and its extraction.
+async def video_and_row(
+    request: Request, extractors: Extractors, options: DetectorOptions
+) -> tuple[bytes, pa.Table, float]:
+    """The body, its row of landmarks, and how long these took in s; one deadline for its upload and its extraction.
 
     Raises:
         ProblemError: as `read_body` and `Extractors.row`.
@@ -128,7 +133,9 @@ async def video_and_row(request: Request, extractors: Extractors, options: Detec
             video = await read_body(request, limits, most_bytes=limits.video_bytes)
             if not video:
                 raise BadInputError("the body is empty; send a video")
-            return video, await _while_connected(request, extractors.row(video, options))
+            began = time.perf_counter()
+            row = await _while_connected(request, extractors.row(video, options))
+            return video, row, time.perf_counter() - began
     except TimeoutError as error:
         if video is None:
             raise ProblemError(408, f"the video did not come within {limits.video_deadline_s:g} s") from error

@@ -115,6 +115,12 @@ class Detector:
             vectors |= _pose(result) if model == "pose" else _face(result)
         self._vectors.append(vectors)
 
+    def newest(self) -> FrameDetections:
+        """What is known now of the last frame, for a stream that `finish` never comes to; the others are forgotten."""
+        vectors = self._vectors[-1]
+        self._vectors.clear()
+        return FrameDetections(self._hands.newest() if self._hands else [], vectors)
+
     def finish(self) -> list[FrameDetections]:
         """What was seen in each frame; complete only after the last one, since hands may be found looking back."""
         hands = self._hands.finish() if self._hands else [[]] * len(self._vectors)

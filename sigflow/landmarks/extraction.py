@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from sigflow.errors import UserError
 from sigflow.landmarks.detector import Detector, DetectorOptions, FrameDetections
-from sigflow.landmarks.hands import HandDetection, assign_sides
+from sigflow.landmarks.hands import SIDES, HandDetection, assign_sides
 from sigflow.landmarks.manifest import MANIFEST_SCHEMA
 from sigflow.landmarks.video import Bounds, ClipError, Sampler, decode, upright_rgb
 from sigflow.schema import QUARANTINE_SCHEMA, encode_frames, landmark_schema
@@ -63,6 +63,40 @@ def failure(clip: Mapping[str, Any], options: DetectorOptions, stage: str, error
     return Failed(columns | {"stage": stage, "error": " ".join(error.split())[:500], "extractor": options.fingerprint})
 
 
+def row_of(
+    clip: Mapping[str, Any],
+    options: DetectorOptions,
+    size: tuple[int, int],
+    times_ms: Sequence[float],
+    seen: Sequence[FrameDetections],
+    sides: Sequence[Mapping[str, HandDetection]],
+) -> Extracted:
+    """The row of a clip (a manifest row).
+
+    Args:
+        size: width and height.
+        seen: in each frame.
+        sides: of each frame, which of its hands is the left, and which the right.
+    """
+    span_s = (times_ms[-1] - times_ms[0]) / 1000
+    columns = {name: clip.get(name) for name in MANIFEST_SCHEMA.names} | {
+        "fps": (len(times_ms) - 1) / span_s if span_s > 0 else None,
+        "num_frames": len(times_ms),
+        "width": size[0],
+        "height": size[1],
+        "time_ms": np.array(times_ms),
+        "extractor": options.fingerprint,
+    }
+    if "hands" in options.models:
+        for side in SIDES:
+            columns |= _hand_columns(side, [given.get(side) for given in sides])
+    for field in landmark_schema(options.parts):
+        if field.name not in columns:
+            missing = np.full(field.type.value_type.list_size, np.nan, np.float32)
+            columns[field.name] = np.stack([frame.vectors.get(field.name, missing) for frame in seen])
+    return Extracted(columns)
+
+
 def landmark_table(clips: Sequence[Extracted], options: DetectorOptions) -> pa.Table:
     """Rows of the contract."""
     schema = landmark_schema(options.parts)
@@ -98,7 +132,7 @@ class _Recording:
         """Its row, or why there is none: this clip's end may fail without costing the others of its video."""
         try:
             seen = self._detector.finish()
-            return Extracted(self._columns(seen)) if seen else failure(self.clip, self._options, *_NO_FRAME)
+            return self._row(seen) if seen else failure(self.clip, self._options, *_NO_FRAME)
         except Exception as error:
             return failure(self.clip, self._options, "detect", str(error) or type(error).__name__)
         finally:
@@ -107,27 +141,11 @@ class _Recording:
     def close(self) -> None:
         self._detector.close()
 
-    def _columns(self, seen: Sequence[FrameDetections]) -> dict[str, Any]:
+    def _row(self, seen: Sequence[FrameDetections]) -> Extracted:
         width, height = self._size
-        span_s = (self._times_ms[-1] - self._times_ms[0]) / 1000
-        columns = {name: self.clip.get(name) for name in MANIFEST_SCHEMA.names} | {
-            "fps": (len(self._times_ms) - 1) / span_s if span_s > 0 else None,
-            "num_frames": len(self._times_ms),
-            "width": width,
-            "height": height,
-            "time_ms": np.array(self._times_ms),
-            "extractor": self._options.fingerprint,
-        }
-        if "hands" in self._options.models:
-            wrists = [_wrists(frame) for frame in seen] if "pose" in self._options.models else None
-            sides = assign_sides([frame.hands for frame in seen], wrists=wrists, aspect=width / height)
-            for side in ("left_hand", "right_hand"):
-                columns |= _hand_columns(side, [given.get(side) for given in sides])
-        for field in landmark_schema(self._options.parts):
-            if field.name not in columns:
-                missing = np.full(field.type.value_type.list_size, np.nan, np.float32)
-                columns[field.name] = np.stack([frame.vectors.get(field.name, missing) for frame in seen])
-        return columns
+        wrists = [wrists_of(frame) for frame in seen] if "pose" in self._options.models else None
+        sides = assign_sides([frame.hands for frame in seen], wrists=wrists, aspect=width / height)
+        return row_of(self.clip, self._options, self._size, self._times_ms, seen, sides)
 
 
 def _passes(clips: Sequence[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
@@ -187,7 +205,7 @@ def _one_pass(
         yield failure(clip, options, *problem)
 
 
-def _wrists(frame: FrameDetections) -> np.ndarray | None:
+def wrists_of(frame: FrameDetections) -> np.ndarray | None:
     """The pose's left and right wrist (2, 2), NaN where it is not clearly seen."""
     if "pose" not in frame.vectors:
         return None

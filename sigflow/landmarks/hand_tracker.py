@@ -51,6 +51,12 @@ class HandTracker:
         if time_ms - self._looked_ms >= self._look_every_ms or self._waiting_bytes >= MAX_WAITING_BYTES:
             self._look()
 
+    def newest(self) -> list[HandDetection]:
+        """What is known now of the last frame, for a stream without an end; what no look will change is forgotten."""
+        hands = self._found[-1]
+        del self._found[: len(self._found) - len(self._waiting)]
+        return hands
+
     def finish(self) -> list[list[HandDetection]]:
         """The hands of every frame, after the last look."""
         if self._waiting:

@@ -2,7 +2,8 @@
 
 MediaPipe names each hand of each frame alone: it calls both hands by one side, swaps them for a frame, or sees one hand
 twice. Here hands are first followed from frame to frame into tracks, and then a whole track gets one side, by the
-handedness of all its frames and, where the pose was seen, by the nearer wrist.
+handedness of all its frames and, where the pose was seen, by the nearer wrist. Of a camera's stream the frames to come
+are not known: a track has the side that its frames so far speak for.
 
 Shape suffixes: P points (21), W wrists (2: left, right), C coordinates.
 """
@@ -27,6 +28,7 @@ _MAX_STEP = 1.5  # palms by which a hand may miss the place where its track shou
 _MAX_LOST_FRAMES = 5  # a hand that was away for longer starts a new track
 _OTHER_WORD = 0.5  # palms that it costs to join a hand to a track of the other handedness
 _POSE_WEIGHT = 2.0  # of a clear wrist of the pose, against a handedness score of 1
+_MOST_VOTES = 30.0  # of a stream's track: an old error is not to outvote what is seen now for long
 
 
 @dataclass(frozen=True)
@@ -69,13 +71,34 @@ def assign_sides(
             _vote(hand, None if wrists is None else wrists[number], scale) for number, hand in _sightings(track)
         )
     given: list[dict[str, HandDetection]] = [{} for _ in frames]
-    for track in sorted(tracks, key=lambda track: -abs(track.vote)):  # the surest first; the others take what is free
+    for track in _surest_first(tracks):
         for number, hand in _sightings(track):
-            wanted = SIDES[track.vote > 0]
-            other = SIDES[track.vote <= 0]
-            side = wanted if wanted not in given[number] else other
-            given[number].setdefault(side, hand)
+            _give(given[number], track, hand)
     return given
+
+
+class LiveSides:
+    """`assign_sides` for a stream without an end, one frame after the other. Only hands of the last frames are held."""
+
+    def __init__(self, aspect: float) -> None:
+        self._scale = np.array([aspect, 1.0])
+        self._tracks: list[_Track] = []
+        self._number = -1
+
+    def add(self, hands: Sequence[HandDetection], wrists: np.ndarray | None) -> dict[str, HandDetection]:
+        """The next frame's hands, and the pose's wrists; at most one hand for each side."""
+        self._number += 1
+        self._tracks = _live(self._tracks, self._number)
+        _join(self._tracks, self._number, _without_doubles(hands, self._scale), self._scale)
+        seen = [track for track in self._tracks if track.frames[-1] == self._number]
+        given: dict[str, HandDetection] = {}
+        for track in seen:
+            vote = track.vote + _vote(track.hands[-1], wrists, self._scale)
+            track.vote = max(-_MOST_VOTES, min(vote, _MOST_VOTES))
+            del track.frames[:-2], track.hands[:-2]
+        for track in _surest_first(seen):
+            _give(given, track, track.hands[-1])
+        return given
 
 
 def repaired(sides: Sequence[dict[str, HandDetection]]) -> int:
@@ -88,6 +111,16 @@ def _sightings(track: _Track) -> list[tuple[int, HandDetection]]:
     return list(zip(track.frames, track.hands, strict=True))
 
 
+def _surest_first(tracks: Sequence[_Track]) -> list[_Track]:
+    return sorted(tracks, key=lambda track: -abs(track.vote))
+
+
+def _give(given: dict[str, HandDetection], track: _Track, hand: HandDetection) -> None:
+    """The side that the track speaks for, or what surer ones left of a frame."""
+    wanted, other = SIDES[track.vote > 0], SIDES[track.vote <= 0]
+    given.setdefault(wanted if wanted not in given else other, hand)
+
+
 def _without_doubles(hands: Sequence[HandDetection], scale: np.ndarray) -> list[HandDetection]:
     kept: list[HandDetection] = []
     for hand in sorted(hands, key=lambda hand: -hand.score):
@@ -97,21 +130,29 @@ def _without_doubles(hands: Sequence[HandDetection], scale: np.ndarray) -> list[
 
 
 def _follow(frames: Sequence[Sequence[HandDetection]], scale: np.ndarray) -> list[_Track]:
-    """Join each hand to the track that it continues; the bound on its step grows while the hand is lost."""
     tracks: list[_Track] = []
     for number, hands in enumerate(frames):
-        live = [track for track in tracks if number - track.frames[-1] <= _MAX_LOST_FRAMES]
-        steps = np.array([[_step(track, number, hand, scale) for hand in hands] for track in live]).reshape(
-            len(live), len(hands)
-        )
-        continued = set()
-        for i, k in zip(*linear_sum_assignment(np.minimum(steps, 1e6)), strict=True):
-            if steps[i, k] <= 1:
-                live[i].frames.append(number)
-                live[i].hands.append(hands[k])
-                continued.add(int(k))
-        tracks += [_Track([number], [hand]) for k, hand in enumerate(hands) if k not in continued]
+        _join(tracks, number, hands, scale)
     return tracks
+
+
+def _live(tracks: Sequence[_Track], number: int) -> list[_Track]:
+    return [track for track in tracks if number - track.frames[-1] <= _MAX_LOST_FRAMES]
+
+
+def _join(tracks: list[_Track], number: int, hands: Sequence[HandDetection], scale: np.ndarray) -> None:
+    """Each hand to the track that it continues, or to a new one; the bound on its step grows while it is lost."""
+    live = _live(tracks, number)
+    steps = np.array([[_step(track, number, hand, scale) for hand in hands] for track in live]).reshape(
+        len(live), len(hands)
+    )
+    continued = set()
+    for i, k in zip(*linear_sum_assignment(np.minimum(steps, 1e6)), strict=True):
+        if steps[i, k] <= 1:
+            live[i].frames.append(number)
+            live[i].hands.append(hands[k])
+            continued.add(int(k))
+    tracks += [_Track([number], [hand]) for k, hand in enumerate(hands) if k not in continued]
 
 
 def _step(track: _Track, number: int, hand: HandDetection, scale: np.ndarray) -> float:

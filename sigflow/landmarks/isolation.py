@@ -1,24 +1,18 @@
 """Extraction in a child process: a file that crashes the decoder, hangs it or eats memory costs its own clip alone.
 
-The child is a program of its own (`python -m sigflow.landmarks.isolation`), not a fork: it shares no threads, locks or
-file handles with the caller, which may be a Ray worker or a server. The two speak in messages over a pair of pipes,
-JSON and Arrow and never pickle, so that a child taken over by a hostile file can at worst send wrong numbers.
+The child is a program of its own (`sigflow.landmarks.isolated`), not a fork: it shares no threads, locks or file
+handles with the caller, which may be a Ray worker or a server. The two speak in messages over a pair of pipes, JSON and
+Arrow and never pickle, so that a child taken over by a hostile file can at worst send wrong numbers.
 
-    to the child:    the setup once; then, for each source, its clips (manifest rows), JSON
-    from the child:  b"R" ready; then b"." a frame was read; b"C" + Arrow a landmark row; b"Q" + Arrow a quarantine row;
-                     b"E" the source is done
-
-A video that is no file (an upload) passes through one without a name, which both hold open: it is in no folder, and
-gone with the two processes however they end.
+A video that is no file (an upload), or a camera's picture, passes through one without a name, which both hold open: it
+is in no folder, and gone with the two processes however they end.
 """
 
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from multiprocessing.connection import Connection
@@ -30,15 +24,14 @@ import pyarrow as pa
 from pydantic import Field
 
 from sigflow.config import Config
-from sigflow.landmarks.detector import Detector, DetectorOptions
-from sigflow.landmarks.extraction import Extracted, extract_clips, failure, landmark_table, quarantine_table
+from sigflow.landmarks.detector import DetectorOptions
+from sigflow.landmarks.extraction import failure, quarantine_table
+from sigflow.landmarks.live import failed_picture
 from sigflow.landmarks.manifest import MANIFEST_SCHEMA
 from sigflow.landmarks.video import Bounds
 
 Kind = Literal["clip", "quarantine"]
 _POLL_S = 0.1
-_BEAT_S = 0.5
-_ORPHAN_S = 1.0
 
 
 class Limits(Config):
@@ -109,6 +102,33 @@ class IsolatedExtractor:
         return self._child
 
 
+class IsolatedCamera:
+    """One camera's pictures, in a child of its own that starts now. Close after use.
+
+    Raises:
+        RuntimeError: the child does not start, or is `stopped` before.
+    """
+
+    def __init__(
+        self, options: DetectorOptions, model_paths: Mapping[str, Path], limits: Limits, stopped: Callable[[], bool]
+    ) -> None:
+        self._options, self._limits, self._stopped = options, limits, stopped
+        self._child = _Child(options, model_paths, limits.bounds, stopped)
+
+    def look(self, jpeg: bytes, time_s: float, anew: bool) -> tuple[Kind, pa.Table] | None:
+        """The row of one frame, see `live.Camera.look`; None: it is left out. After a child's end there is no next."""
+        picture = {"source": self._child.hold(jpeg), "time_s": time_s, "anew": anew}
+        try:
+            return next(iter([*self._child.ask(picture, self._limits, self._stopped)]), None)
+        except _ChildError as error:
+            self.close()
+            return "quarantine", quarantine_table([failed_picture(self._options, error.stage, str(error))])
+
+    def close(self) -> None:
+        """End the child."""
+        self._child.kill()
+
+
 class _ChildError(Exception):
     def __init__(self, stage: str, message: str) -> None:
         super().__init__(message)
@@ -121,7 +141,7 @@ class _Child:
     ) -> None:
         their_input, our_output = os.pipe()
         our_input, their_output = os.pipe()
-        command = [sys.executable, "-m", "sigflow.landmarks.isolation", str(their_input), str(their_output)]
+        command = [sys.executable, "-m", "sigflow.landmarks.isolated", str(their_input), str(their_output)]
         # MediaPipe's chatter stays off the terminal; it is looked at only when the child does not start.
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  # closed by `kill`
         self._held = tempfile.TemporaryFile()  # noqa: SIM115  # closed by `kill`
@@ -159,13 +179,13 @@ class _Child:
         return f"/dev/fd/{self._held.fileno()}"
 
     def ask(
-        self, clips: list[Mapping[str, Any]], limits: Limits, stopped: Callable[[], bool]
+        self, wanted: list[Mapping[str, Any]] | Mapping[str, Any], limits: Limits, stopped: Callable[[], bool]
     ) -> Iterator[tuple[Kind, pa.Table]]:
         """Results as they come; raises `_ChildError` when a limit is passed, the child ends, or it is `stopped`."""
         started = heard = time.monotonic()
         status = psutil.Process(self.process.pid)
         try:
-            self._to.send_bytes(json.dumps(clips).encode())
+            self._to.send_bytes(json.dumps(wanted).encode())
             while True:
                 if self._from.poll(_POLL_S):
                     message = self._from.recv_bytes()
@@ -206,47 +226,3 @@ class _Child:
 def _table(data: bytes) -> pa.Table:
     with pa.ipc.open_stream(data) as reader:
         return reader.read_all()
-
-
-def _serve(source: Connection, sink: Connection) -> None:
-    """The child's life: until the caller closes the pipe, or is gone."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    setup = json.loads(source.recv_bytes())
-    threading.Thread(target=_end_with, args=(setup["caller"],), daemon=True).start()
-    bounds = Bounds.model_validate_json(setup["bounds"])
-    options = DetectorOptions.model_validate_json(setup["options"])
-    paths = {name: Path(path) for name, path in setup["paths"].items()}
-    Detector(options, paths).close()
-    sink.send_bytes(b"R")
-    last = [0.0]
-
-    def beat() -> None:
-        if time.monotonic() - last[0] > _BEAT_S:
-            last[0] = time.monotonic()
-            sink.send_bytes(b".")  # fails when the caller is gone, and ends this process with it
-
-    while True:
-        for result in extract_clips(json.loads(source.recv_bytes()), options, paths, bounds=bounds, on_frame=beat):
-            if isinstance(result, Extracted):
-                kind, table = b"C", landmark_table([result], options)
-            else:
-                kind, table = b"Q", quarantine_table([result])
-            stream = pa.BufferOutputStream()
-            with pa.ipc.new_stream(stream, table.schema) as writer:
-                writer.write_table(table)
-            sink.send_bytes(kind + stream.getvalue().to_pybytes())
-        sink.send_bytes(b"E")
-
-
-def _end_with(caller: int) -> None:
-    """A closed pipe is noticed between frames; a decoder that never returns from one must not outlive its caller."""
-    while os.getppid() == caller:
-        time.sleep(_ORPHAN_S)
-    os._exit(0)
-
-
-if __name__ == "__main__":
-    try:
-        _serve(Connection(int(sys.argv[1]), writable=False), Connection(int(sys.argv[2]), readable=False))
-    except (EOFError, BrokenPipeError):
-        sys.exit(0)

@@ -180,6 +180,25 @@ def decode(
             _refuse_truncated(number + 1, stream.frames, time_s + 1 / rate, whole_s)
 
 
+def decode_jpeg(data: bytes, bounds: Bounds) -> Decoded:
+    """A picture that is whole, as it is stored: how a camera was held (EXIF) is not looked at.
+
+    Raises:
+        ClipError: at stage "decode", it is none, a damaged one, or one of more pixels than `bounds` allow.
+    """
+    decoder = av.CodecContext.create("mjpeg", "r")
+    # By itself it would make up what is missing.
+    decoder.options = bounds.codec_options | {"err_detect": "explode"}
+    decoder.thread_count = 1
+    try:
+        frames = decoder.decode(av.Packet(data))
+    except (FFmpegError, ValueError) as error:
+        raise ClipError("decode", f"no whole JPEG, or one of more than {bounds.pixels} pixels") from error
+    if not frames:
+        raise ClipError("decode", "no picture in it")
+    return Decoded(frames[0], 0.0, None)
+
+
 def upright_rgb(decoded: Decoded, *, mirrored: bool = False) -> np.ndarray:
     """(H, W, 3) uint8 as a player shows it. A `mirrored` video is flipped back, so that sides mean the same in all."""
     rgb_HWC = _upright(decoded.frame.to_ndarray(format="rgb24"), decoded.display_matrix)

@@ -1,6 +1,9 @@
 """The application of serve/config.yaml on the test cluster: deployed, changed, asked, and watched by Ray's REST API."""
 
 import json
+import signal
+import subprocess
+import sys
 import threading
 import time
 import urllib.request
@@ -16,7 +19,7 @@ import numpy as np
 import yaml
 
 from sigflow.storage import Location
-from tests.integration.conftest import ROOT, Cluster, answers, wait_for
+from tests.integration.conftest import ROOT, Cluster, answers, free_port, wait_for
 
 FRAME = np.linspace(0.1, 0.9, 63).reshape(21, 3).tolist()
 BODY = json.dumps({"landmarks": {"right_hand": [FRAME] * 30}, "fps": 30}).encode()
@@ -143,3 +146,20 @@ def load(url: str, *, clients: int = 16) -> Iterator[Load]:
 def of(*bundles: Location, **more: Any) -> dict[str, Any]:
     """Settings that serve these."""
     return {"bundles": [{"bundle": bundle.uri} for bundle in bundles], **more}
+
+
+@contextmanager
+def page_server(cluster: Cluster, log: Path, *words: str | Path) -> Iterator[Serving]:
+    """`python -m serve` with a page, as a person starts it."""
+    port = free_port()
+    command = [sys.executable, "-m", "serve", "--port", str(port), *map(str, words)]
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, cwd=ROOT, env=cluster.environment, stdout=output, stderr=output)
+    serving = Serving(cluster, port)
+    try:
+        wait_for(lambda: process.poll() is not None or answers(f"{serving.url}/readyz"), seconds=200)
+        assert process.poll() is None, log.read_text()
+        yield serving
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(60)

@@ -91,7 +91,7 @@ def post(client: Client, body: bytes, media_type: str = "video/mp4", **query: An
 
 def workers() -> list[psutil.Process]:
     """The processes that extract for this one."""
-    return [each for each in psutil.Process().children() if "sigflow.landmarks.isolation" in words_of(each)]
+    return [each for each in psutil.Process().children() if "sigflow.landmarks.isolated" in words_of(each)]
 
 
 def words_of(process: psutil.Process) -> list[str]:
