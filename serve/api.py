@@ -6,10 +6,9 @@ from typing import Any
 from fastapi import FastAPI
 
 from serve.access.guard import Door, Guard
-from serve.hosting.batching import RETRY_AFTER
 from serve.hosting.shelf import Shelf
 from serve.openapi import PROBLEMS, describe_bodies
-from serve.problems import ProblemError, answer_errors_as_problems
+from serve.problems import RETRY_AFTER, ProblemError, answer_errors_as_problems
 from serve.protocols.native import native_routes
 from serve.protocols.oip import oip_routes
 from serve.protocols.stream import stream_routes

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from sigflow.topology import MIDDLE_MCP, WRIST
 
@@ -98,6 +97,8 @@ def _without_doubles(hands: Sequence[HandDetection], scale: np.ndarray) -> list[
 
 def _follow(frames: Sequence[Sequence[HandDetection]], scale: np.ndarray) -> list[_Track]:
     """Join each hand to the track that it continues; the bound on its step grows while the hand is lost."""
+    from scipy.optimize import linear_sum_assignment  # here: a server that sees no video starts half a second sooner
+
     tracks: list[_Track] = []
     for number, hands in enumerate(frames):
         live = [track for track in tracks if number - track.frames[-1] <= _MAX_LOST_FRAMES]
