@@ -1,16 +1,15 @@
-"""In Ray's HTTP proxy, before everything: errors of its own become problems, and a request outlives its replica.
+"""In Ray's HTTP proxy, before everything: its own errors become problems, and a request outlives its replica.
 
 Ray loads it on nodes that are started with RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH=serve.edge.middlewares. Every
 request that this application knows only asks, so asking once more changes nothing.
 """
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
 from starlette.middleware import Middleware
 
-from serve.hosting.batching import RETRY_AFTER
-from serve.problems import MEDIA_TYPE, problem
+from serve.problems import MEDIA_TYPE, RETRY_AFTER, problem
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -33,6 +32,9 @@ class Edge:
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """One request. Ray sends nothing at all when the replica died over it."""
+        if not _is_text(scope.get("headers", ())):
+            await problem(400, "the values of headers must be UTF-8")(scope, receive, send)
+            return
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -48,6 +50,15 @@ class Edge:
         if not asked.gone:
             died = problem(503, "the replica died over this request; ask again", RETRY_AFTER)
             await died(scope, receive, send)
+
+
+def _is_text(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Ray reads some of them as UTF-8, and errs where they are not."""
+    try:
+        b"\n".join(value for _, value in headers).decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 class _Asked:
