@@ -9,6 +9,7 @@ from typing import Any
 
 from starlette.middleware import Middleware
 
+from serve.hosting.memory import return_large_blocks
 from serve.problems import MEDIA_TYPE, RETRY_AFTER, problem
 
 Message = MutableMapping[str, Any]
@@ -20,7 +21,8 @@ _TRIES = 3
 
 
 def middlewares() -> list[Middleware]:
-    """What Ray asks for."""
+    """What Ray asks for, once in each process that listens."""
+    return_large_blocks()
     return [Middleware(Edge)]
 
 
