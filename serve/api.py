@@ -6,13 +6,12 @@ from typing import Any
 from fastapi import FastAPI
 
 from serve.access.guard import Door, Guard
-from serve.hosting.batching import RETRY_AFTER
 from serve.hosting.shelf import Shelf
 from serve.openapi import PROBLEMS, describe_bodies
 from serve.page.clips import clip_routes
 from serve.page.jobs import job_routes
 from serve.page.static_files import static_routes
-from serve.problems import ProblemError, answer_errors_as_problems
+from serve.problems import RETRY_AFTER, ProblemError, answer_errors_as_problems
 from serve.protocols.extraction import Readers
 from serve.protocols.live import live_routes
 from serve.protocols.native import native_routes

@@ -12,6 +12,7 @@ from ray.serve import Application
 
 from serve.access.guard import Door, keyring
 from serve.api import make_api
+from serve.hosting.memory import return_large_blocks
 from serve.hosting.shelf import Shelf
 from serve.page.recordings import refuse_unwritable
 from serve.settings import Settings
@@ -91,6 +92,7 @@ class Recognisers:
     """A replica: loads the bundles, then answers."""
 
     def __init__(self) -> None:
+        return_large_blocks()
         self._shelf, self._door = Shelf(meter=meter), Door()
 
     async def reconfigure(self, user_config: dict[str, Any]) -> None:

@@ -1,17 +1,17 @@
-"""In Ray's HTTP proxy, before everything: errors of its own become problems, and a request outlives its replica.
+"""In Ray's HTTP proxy, before everything: its own errors become problems, and a request outlives its replica.
 
 Ray loads it on nodes that are started with RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH=serve.edge.middlewares. Every
 request that this application knows only asks, so asking once more changes nothing; except those of the page that store
 something, which are tried once.
 """
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
 from starlette.middleware import Middleware
 
-from serve.hosting.batching import RETRY_AFTER
-from serve.problems import MEDIA_TYPE, problem
+from serve.hosting.memory import return_large_blocks
+from serve.problems import MEDIA_TYPE, RETRY_AFTER, problem
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -22,7 +22,8 @@ _TRIES = 3
 
 
 def middlewares() -> list[Middleware]:
-    """What Ray asks for."""
+    """What Ray asks for, once in each process that listens."""
+    return_large_blocks()
     return [Middleware(Edge)]
 
 
@@ -34,6 +35,9 @@ class Edge:
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """One request. Ray sends nothing at all when the replica died over it."""
+        if not _is_text(scope.get("headers", ())):
+            await problem(400, "the values of headers must be UTF-8")(scope, receive, send)
+            return
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -53,6 +57,15 @@ class Edge:
 
 def _tries(scope: Message) -> int:
     return 1 if scope["path"].startswith("/page/") and scope["method"] not in ("GET", "HEAD") else _TRIES
+
+
+def _is_text(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Ray reads some of them as UTF-8, and errs where they are not."""
+    try:
+        b"\n".join(value for _, value in headers).decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 class _Asked:

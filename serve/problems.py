@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from sigflow.config import Config
 
 MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER = {"Retry-After": "1"}  # headers of a 503 that the next second may mend
 _LONGEST = 500  # characters of a detail: it may quote what a client sent
 
 

@@ -11,11 +11,10 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
-from serve.problems import ProblemError
+from serve.problems import RETRY_AFTER, ProblemError
 from sigflow.predictor import Answer, ClipInput, Predictor
 
 _LIKE = 2.0  # the longest clip of a batch is at most so many times as long as the shortest
-RETRY_AFTER = {"Retry-After": "1"}
 
 
 class _Waiting(NamedTuple):

@@ -7,7 +7,7 @@ from functools import partial
 
 from serve.hosting.loading import Model, load, open_model, renew
 from serve.hosting.on_demand import OnDemand
-from serve.problems import ProblemError
+from serve.problems import RETRY_AFTER, ProblemError
 from serve.settings import Limits, Settings
 from serve.telemetry.signals import Meter, unmeasured
 from sigflow.errors import UserError
@@ -105,7 +105,7 @@ class Shelf:
                 async with asyncio.timeout(self.limits.deadline_s):
                     model = await self._on_demand.get(name, version)
             except TimeoutError as error:
-                raise ProblemError(503, f"'{name}' is being loaded; try again", {"Retry-After": "1"}) from error
+                raise ProblemError(503, f"'{name}' is being loaded; try again", RETRY_AFTER) from error
             if model is None:
                 raise
             return model

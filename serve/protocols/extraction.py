@@ -12,8 +12,7 @@ from contextlib import contextmanager
 
 import pyarrow as pa
 
-from serve.hosting.batching import RETRY_AFTER
-from serve.problems import BadInputError, ProblemError
+from serve.problems import RETRY_AFTER, BadInputError, ProblemError
 from serve.settings import Limits
 from sigflow.landmarks.assets import model_path
 from sigflow.landmarks.detector import DetectorOptions

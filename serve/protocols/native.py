@@ -1,7 +1,8 @@
 """sigflow's own protocol: /v1/models."""
 
+from collections.abc import Awaitable, Callable
 from itertools import islice
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
 from fastapi import APIRouter, Path, Request
 from fastapi.responses import Response
@@ -15,6 +16,7 @@ from serve.schemas import ModelSummary, PredictResponse
 _MOST_LISTED = 1000
 Name = Annotated[str, Path(max_length=200, description="the bundle's name")]
 Version = Annotated[str, Path(max_length=200, description="the bundle's version")]
+Answer: TypeAlias = Callable[[str, str | None, Request], Awaitable[Response]]
 
 
 def native_routes(shelf: Shelf) -> APIRouter:
@@ -49,15 +51,8 @@ def native_routes(shelf: Shelf) -> APIRouter:
         here = [model for model in shelf.models if model.manifest.name == name] or [found]
         return {"versions": [model.signals.now for model in here]}
 
-    async def predict(name: Name, request: Request) -> Response:
+    async def predict(name: str, version: str | None, request: Request) -> Response:
         """Label and probabilities of one clip or several."""
-        return await answer(name, None, request)
-
-    async def predict_version(name: Name, version: Version, request: Request) -> Response:
-        """`predict` by one version of the model, whatever its share."""
-        return await answer(name, version, request)
-
-    async def answer(name: str, version: str | None, request: Request) -> Response:
         found = await shelf.fetch(name, version)
         limits = shelf.limits
         body = await read_body(request, limits)
@@ -66,14 +61,32 @@ def native_routes(shelf: Shelf) -> APIRouter:
         response = await predictions(shelf, found, clips, wanted)
         return Response(response.model_dump_json(), media_type=JSON)
 
-    for path, route in (
-        ("/v1/models/{name}/versions/{version}:predict", predict_version),
-        ("/v1/models/{name}:predict", predict),
-    ):
-        routes.post(
-            path, response_model=PredictResponse, responses=PROBLEMS, openapi_extra=PREDICT
-        )(route)  # fmt: skip
+    post_to_models(
+        routes, "predict", predict, response_model=PredictResponse, responses=PROBLEMS, openapi_extra=PREDICT
+    )
     return routes
+
+
+def post_to_models(routes: APIRouter, verb: str, answer: Answer, **described: Any) -> None:
+    """Two routes, /v1/models/NAME:VERB and the same of one version, whatever its share.
+
+    Args:
+        answer: of the model's name, and of the version or None; its docstring is the routes' description.
+        described: what else the OpenAPI document says of both.
+    """
+
+    async def of_version(name: Name, version: Version, request: Request) -> Response:
+        return await answer(name, version, request)
+
+    async def of_model(name: Name, request: Request) -> Response:
+        return await answer(name, None, request)
+
+    title, about = answer.__name__, answer.__doc__ or ""
+    for path, route, name, description in (
+        ("{name}/versions/{version}", of_version, f"{title}_version", f"{about} By this version, whatever its share."),
+        ("{name}", of_model, title, about),
+    ):
+        routes.post(f"/v1/models/{path}:{verb}", name=name, description=description, **described)(route)
 
 
 def _summary(model: Model) -> ModelSummary:

@@ -18,7 +18,7 @@ from serve.bodies.rows import read_rows
 from serve.hosting.answers import ask, prediction
 from serve.hosting.shelf import Model, Shelf
 from serve.openapi import INFER, INFERRED, PROBLEMS
-from serve.problems import BadInputError, ProblemError
+from serve.problems import RETRY_AFTER, BadInputError, ProblemError
 from serve.protocols.native import Name, Version
 from serve.protocols.tensors import (
     BINARY,
@@ -58,7 +58,7 @@ def oip_routes(shelf: Shelf) -> APIRouter:
     async def ready() -> dict[str, bool]:
         """The bundles are loaded."""
         if not shelf.ready:
-            raise ProblemError(503, "no bundle is loaded yet", {"Retry-After": "1"})
+            raise ProblemError(503, "no bundle is loaded yet", RETRY_AFTER)
         return {"ready": True}
 
     @routes.get("/models/{name}", responses=_UNKNOWN)

@@ -19,7 +19,7 @@ from serve.hosting.shelf import Model, Shelf
 from serve.openapi import PREDICT_VIDEO, VIDEO_PROBLEMS
 from serve.problems import BadInputError, ProblemError
 from serve.protocols.extraction import Extractors, Readers
-from serve.protocols.native import Name, Version
+from serve.protocols.native import post_to_models
 from serve.schemas import VideoResponse, VideoSeen, VideoWanted, query
 from sigflow.landmarks.detector import DetectorOptions
 from sigflow.predictor import ClipInput
@@ -39,15 +39,8 @@ def video_routes(shelf: Shelf, readers: Readers) -> APIRouter:
 
     routes = APIRouter(tags=["native"], lifespan=lifespan)
 
-    async def predict_video(name: Name, request: Request) -> Response:
+    async def predict_video(name: str, version: str | None, request: Request) -> Response:
         """Label and probabilities of a video, whose landmarks are extracted as the bundle's were."""
-        return await answer(name, None, request)
-
-    async def predict_video_version(name: Name, version: Version, request: Request) -> Response:
-        """`predictVideo` by one version of the model, whatever its share."""
-        return await answer(name, version, request)
-
-    async def answer(name: str, version: str | None, request: Request) -> Response:
         model = await shelf.fetch(name, version)
         limits = shelf.limits
         if not limits.video_workers:
@@ -66,13 +59,10 @@ def video_routes(shelf: Shelf, readers: Readers) -> APIRouter:
         response = VideoResponse(**dict(plain), video=_seen(row, clip, same=same), **_shown(row, clip, wanted))
         return Response(response.model_dump_json(), media_type=JSON, headers={"Server-Timing": timing})
 
-    for path, route in (
-        ("/v1/models/{name}/versions/{version}:predictVideo", predict_video_version),
-        ("/v1/models/{name}:predictVideo", predict_video),
-    ):
-        routes.post(
-            path, response_model=VideoResponse, responses=VIDEO_PROBLEMS, openapi_extra=PREDICT_VIDEO
-        )(route)  # fmt: skip
+    post_to_models(
+        routes, "predictVideo", predict_video,
+        response_model=VideoResponse, responses=VIDEO_PROBLEMS, openapi_extra=PREDICT_VIDEO,
+    )  # fmt: skip
     return routes
 
 

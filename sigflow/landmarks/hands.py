@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from sigflow.topology import MIDDLE_MCP, WRIST
 
@@ -142,6 +141,8 @@ def _live(tracks: Sequence[_Track], number: int) -> list[_Track]:
 
 def _join(tracks: list[_Track], number: int, hands: Sequence[HandDetection], scale: np.ndarray) -> None:
     """Each hand to the track that it continues, or to a new one; the bound on its step grows while it is lost."""
+    from scipy.optimize import linear_sum_assignment  # here: a server that sees no video starts half a second sooner
+
     live = _live(tracks, number)
     steps = np.array([[_step(track, number, hand, scale) for hand in hands] for track in live]).reshape(
         len(live), len(hands)

@@ -21,7 +21,7 @@ from sigflow.decoding import BLANK, ctc_greedy
 from sigflow.errors import UserError
 from sigflow.experiments.compare import accuracy_difference, wer_difference
 from sigflow.metrics import edit_distance, f1_difference, risk_coverage, transcribed, wer_interval
-from sigflow.pipelines.material import clip_inputs
+from sigflow.pipelines.material import clip_inputs, headed
 from sigflow.pipelines.progress import Progress
 from sigflow.predictor import Predictor
 from sigflow.report.charts import confusion_matrix, reliability_diagram, risk_coverage_curve, subject_bars
@@ -78,22 +78,12 @@ def evaluate(
     known = set(manifest.labels) & set(other.manifest.labels if other else manifest.labels)
     rows = [row for row, words in enumerate(names) if words and known.issuperset(words)]
     unknown = Counter(word for words in names for word in words if word not in known)
-    if not rows:
-        raise UserError(f"no clip of {data} has a label that {bundle} knows ({', '.join(manifest.labels[:10])}, ...)")
+    left_out = {"without_label": sum(not words for words in names), "unknown_labels": dict(unknown.most_common())}
+    answer = headed(bundle, manifest, precision, data, rows, left_out)
     predictor = Predictor(loaded)
     scored = _score(predictor, clips, rows, f"evaluate {manifest.name}")
     table, metrics = _measured(scored, manifest.labels, clips, rows, [names[row] for row in rows])
-    answer = {
-        "bundle": bundle.uri,
-        "name": manifest.name,
-        "version": manifest.version,
-        "precision": precision,
-        "data": data.uri,
-        "clips": len(rows),
-        "left_out": {"without_label": sum(not words for words in names), "unknown_labels": dict(unknown.most_common())},
-        "warnings": warned,
-        "latency_ms": _latency(predictor, clips, rows),
-    }
+    answer |= {"warnings": warned, "latency_ms": _latency(predictor, clips, rows)}
     if other and against:
         theirs = _score(Predictor(other), clips, rows, f"evaluate {other.manifest.name}")
         labels = (other.manifest.labels, manifest.labels)

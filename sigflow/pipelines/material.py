@@ -1,18 +1,20 @@
-"""The clips that a bundle is measured on, and those that int8 is calibrated with."""
+"""The clips that a bundle is measured on, how that is told, and the clips that int8 is calibrated with."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from sigflow.audit import Plan, make_plan
+from sigflow.bundle import Manifest, PrecisionName
 from sigflow.data.clips import Clips, load_clips
 from sigflow.data.targets import words
 from sigflow.ensemble import Ensemble
 from sigflow.errors import UserError
 from sigflow.predictor import ClipInput
 from sigflow.recipes.recipe import Recipe
-from sigflow.storage import locate
+from sigflow.storage import Location, locate
 
 MOST_CLIPS = 500  # that precisions are compared on
 CALIBRATION = 64
@@ -44,6 +46,32 @@ def clip_inputs(clips: Clips, rows: Sequence[int]) -> list[ClipInput]:
         parts = {part: points[frames].numpy() for part, points in clips.parts.items()}
         inputs.append(ClipInput(parts, clips.time_s_S[frames].numpy(), float(clips.aspect_N[row])))
     return inputs
+
+
+def headed(
+    bundle: Location, manifest: Manifest, precision: PrecisionName, data: Location, rows: Sequence[int],
+    left_out: Mapping[str, Any],
+) -> dict[str, Any]:  # fmt: skip
+    """What every answer about a bundle on landmarks begins with.
+
+    Args:
+        rows: of the clips that are asked about.
+        left_out: how many others there are, by reason.
+
+    Raises:
+        UserError: there are no such rows.
+    """
+    if not rows:
+        raise UserError(f"no clip of {data} has a label that {bundle} knows ({', '.join(manifest.labels[:10])}, ...)")
+    return {
+        "bundle": bundle.uri,
+        "name": manifest.name,
+        "version": manifest.version,
+        "precision": precision,
+        "data": data.uri,
+        "clips": len(rows),
+        "left_out": left_out,
+    }
 
 
 def _as_read_by(recipe: Recipe, plan: Plan) -> Plan:

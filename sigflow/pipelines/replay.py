@@ -19,7 +19,7 @@ from sigflow.data.clips import Clips, load_clips
 from sigflow.errors import UserError
 from sigflow.metrics import edit_distance
 from sigflow.metrics.spotting import Done, Told, assigned, spotted
-from sigflow.pipelines.material import clip_inputs
+from sigflow.pipelines.material import clip_inputs, headed
 from sigflow.pipelines.progress import Progress
 from sigflow.predictor import ClipInput, Predictor
 from sigflow.spotting import Break, Due, Event, Spotter, stream_of
@@ -47,8 +47,7 @@ def replay(
     sentences = manifest.task == "sentences"
     clips = load_clips(data, manifest.parts, mixed=True)
     rows, left_out = _chosen(clips, manifest.labels, subjects, sentences=sentences)
-    if not rows:
-        raise UserError(f"no clip of {data} has a label that {bundle} knows ({', '.join(manifest.labels[:10])}, ...)")
+    answer = headed(bundle, manifest, precision, data, rows, left_out)
     stream = stream_of(manifest)
     spotter = Spotter(stream, manifest.labels, sentences=sentences)
     done: list[Done] = []
@@ -63,18 +62,7 @@ def replay(
     else:
         meant = [span._replace(label=None) if span.label in stream.ignored else span for span in done]
         measured = spotted(meant, told, seconds)
-    answer = {
-        "bundle": bundle.uri,
-        "name": manifest.name,
-        "version": manifest.version,
-        "precision": precision,
-        "data": data.uri,
-        "clips": len(rows),
-        "left_out": left_out,
-        "hours": seconds / 3600,
-        "gap_s": gap_s,
-        "stream": stream.model_dump(mode="json"),
-    }
+    answer |= {"hours": seconds / 3600, "gap_s": gap_s, "stream": stream.model_dump(mode="json")}
     ids = clips.column("clip_id")
     (out / "events.parquet").write_parquet(
         pa.table(

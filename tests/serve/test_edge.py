@@ -11,10 +11,10 @@ from serve.problems import problem
 from tests.serve.test_api import problem as checked
 
 
-def ask(app: App, body: bytes = b"clip", path: str = "/") -> httpx.Response:
+def ask(app: App, body: bytes = b"clip", path: str = "/", headers: dict[bytes, bytes] | None = None) -> httpx.Response:
     async def send() -> httpx.Response:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(Edge(app)), base_url="http://test") as client:
-            return await client.post(path, content=body)
+            return await client.post(path, content=body, headers=headers)
 
     return asyncio.run(send())
 
@@ -89,3 +89,14 @@ def test_what_is_no_error_of_ray_passes_as_it_is() -> None:
     ours = ask(problem(422, "'fps' is missing", {"X-Which": "ours"}))
     assert (checked(ours, 422), ours.headers["x-which"]) == ("'fps' is missing", "ours")
     assert ask(PlainTextResponse("fine")).text == "fine"
+
+
+@pytest.mark.parametrize("value", [b"\xff\xfe", b"caf\xe9", b"\xc3"])
+def test_a_header_that_ray_cannot_read_is_the_clients_mistake_and_reaches_no_replica(value: bytes) -> None:
+    replica = Dying(0)
+    assert "UTF-8" in checked(ask(replica, headers={b"X-Request-Id": value, b"X-Next": b"\xa9"}), 400)
+    assert replica.asked == 0
+
+
+def test_text_of_any_language_passes_in_a_header() -> None:
+    assert ask(PlainTextResponse("fine"), headers={b"X-Name": "Žofie".encode()}).text == "fine"
