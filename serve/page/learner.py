@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import uuid
 from collections.abc import Mapping
 from contextlib import suppress
@@ -25,6 +26,7 @@ from sigflow.pipelines.stages import Job, is_silent, new_job, read_job, write_jo
 from sigflow.storage import Location
 
 _NAMESPACE = "sigflow"
+_START_S, _AGAIN_S = 20.0, 0.2
 _GRACE_S = 10.0  # to say that it was stopped; then it is killed
 _GONE = "its process is gone; start it again, what is finished stays"
 
@@ -42,7 +44,8 @@ def begin(folder: Location, wanted: Mapping[str, Any]) -> Job:
         raise running
     job = new_job(uuid.uuid4().hex[:12], wanted["until"])
     request = {**wanted, "videos": (folder / "clips").uri, "out": folder.uri, "job_id": job.id}
-    for _ in range(3):
+    end = time.monotonic() + _START_S
+    while time.monotonic() < end:
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
         actor = (
             ray.remote(Learner)
@@ -56,6 +59,7 @@ def begin(folder: Location, wanted: Mapping[str, Any]) -> Job:
             if not ray.get(actor.start.remote(job, json.dumps(request))):
                 raise running
             return job
+        time.sleep(_AGAIN_S)
     raise ProblemError(503, "the job does not start; try again", {"Retry-After": "1"})
 
 
@@ -96,12 +100,14 @@ class Learner:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._stopped = False
-        self._over = threading.Event()
 
     def start(self, job: Job, request: str) -> bool:
-        """False: it runs already."""
+        """False: one runs already. One that says that it is done only has to leave the cluster, and this ends then."""
         with self._lock:
             if self._process is not None:
+                said = read_job(self._folder)
+                if said is not None and said.state != "running":
+                    self._end()
                 return False
             write_job(self._folder, job)
             self._process = subprocess.Popen(
@@ -116,15 +122,19 @@ class Learner:
             return True
 
     def stop(self) -> None:
-        """End the process and whatever it started; what is finished stays."""
+        """End the process and whatever it started; what is finished stays. This ends with it, and answers nobody."""
         with self._lock:
             if self._process is None:
                 return
             self._stopped = True
             self._signal(signal.SIGINT)
-        if not self._over.wait(_GRACE_S):
-            self._signal(signal.SIGKILL)
-            self._over.wait()
+        self._end()
+
+    def _end(self) -> None:
+        """Wait for the end of the process, which is this one's too: there is no way on from here."""
+        time.sleep(_GRACE_S)
+        self._signal(signal.SIGKILL)
+        threading.Event().wait()
 
     def _signal(self, number: signal.Signals) -> None:
         assert self._process
@@ -139,8 +149,7 @@ class Learner:
             if said is None or (said.id == job.id and said.state == "running"):
                 error = None if self._stopped else f"its process ended ({_why(code)}); start it again to go on"
                 write_job(self._folder, (said or job).ended("stopped" if self._stopped else "failed", error))
-        self._over.set()
-        os._exit(0)  # not from a task of Ray's, so that there is no other way; whoever asks meanwhile is told
+        os._exit(0)  # a thread has no gentler way to end an actor; whoever asks meanwhile is told
 
 
 def _why(code: int) -> str:

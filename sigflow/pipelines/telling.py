@@ -40,7 +40,7 @@ class Telling:
     ) -> None:
         self._over.set()
         self._thread.join()
-        self._look()
+        self.look()
         match error:
             case None:
                 self.job = self.job.model_copy(update={"state": "done"})
@@ -62,7 +62,7 @@ class Telling:
         print(f"learn: {name}", file=sys.stderr, flush=True)
         with redirect_stderr(self._heard):
             yield
-        self._look()
+        self.look()
         self._change(state="done")
 
     def add(self, **what: Any) -> None:
@@ -72,11 +72,11 @@ class Telling:
 
     def _repeat(self) -> None:
         while not self._over.wait(SAY_EVERY_S):
-            self._look()
+            self.look()
             with suppress(OSError):  # storage that does not answer now is told later
                 write_job(self._place, self.job)
 
-    def _look(self) -> None:
+    def look(self) -> None:
         """How far the stage is that runs."""
         counted: dict[str, int] = {}
         with suppress(OSError, UserError):

@@ -11,10 +11,10 @@ from serve.problems import problem
 from tests.serve.test_api import problem as checked
 
 
-def ask(app: App, body: bytes = b"clip") -> httpx.Response:
+def ask(app: App, body: bytes = b"clip", path: str = "/") -> httpx.Response:
     async def send() -> httpx.Response:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(Edge(app)), base_url="http://test") as client:
-            return await client.post("/", content=body)
+            return await client.post(path, content=body)
 
     return asyncio.run(send())
 
@@ -52,6 +52,12 @@ def test_a_request_that_kills_replicas_is_not_repeated_for_ever() -> None:
 def test_a_large_body_is_not_kept_in_the_proxy() -> None:
     replicas = Dying(1)
     checked(ask(replicas, b"x" * (2 << 20)), 503)
+    assert replicas.asked == 1
+
+
+def test_what_stores_something_is_not_done_twice() -> None:
+    replicas = Dying(1)
+    assert "ask again" in checked(ask(replicas, path="/page/clips"), 503)
     assert replicas.asked == 1
 
 

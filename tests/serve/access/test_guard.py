@@ -288,3 +288,43 @@ def test_a_strange_page_cannot_open_a_stream_to_its_visitors_machine() -> None:
     assert Socket(Access()).open(origin="http://localhost:8000")["type"] == "websocket.accept"
     named = Socket(Access(cors=("https://page.example",)))
     assert named.open(origin="https://page.example")["type"] == "websocket.accept"
+
+
+def page_asked(url: str, method: str = "GET", access: Access | None = None, **headers: str) -> int:
+    """The status of a server on loopback, whatever its name in the URL."""
+    api = make_api(Shelf(), Door(access or Access(), NOBODY))
+    host = headers.pop("host", "")
+
+    async def send() -> httpx.Response:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(api), base_url="http://127.0.0.1:8000") as client:
+            return await client.request(method, url, headers=headers | ({"host": host} if host else {}))
+
+    return asyncio.run(send()).status_code
+
+
+@pytest.mark.parametrize("path", ["/page/jobs", "/page/clips"])
+def test_a_foreign_page_can_start_and_store_nothing_on_its_visitors_machine(path: str) -> None:
+    """Simple requests are sent without asking, and their answers hidden: too late by then."""
+    for origin in ("https://evil.example", "null", "http://127.0.0.1:9000"):
+        assert page_asked(path, "POST", origin=origin) == 403
+        assert page_asked(path, "DELETE", origin=origin) == 403
+    for origin in ({}, {"origin": "http://127.0.0.1:8000"}):
+        assert page_asked(path, "POST", **origin) == 404, "let in; and there is no page here"
+    assert page_asked(path, "POST", access=Access(cors=("https://own.example",)), origin="https://own.example") == 404
+
+
+def test_a_name_that_was_made_to_mean_this_machine_reads_no_recordings() -> None:
+    for host in ("evil.example:8000", "127.0.0.1.evil.example", "localhost.evil.example", "a:b:c"):
+        assert page_asked("/page/clips/file", host=host) == 403
+    for host in ("localhost:8000", "LOCALHOST", "127.0.0.1", "[::1]:8000", "[::1]", "192.168.1.7:8000"):
+        assert page_asked("/page/clips/file", host=host) == 404, "let in; and there is no page here"
+    assert page_asked("/page/clips/file", access=Access(open=True), host="gestures.example") == 404
+
+
+def test_the_page_itself_needs_no_key_and_other_machines_need_one_to_be_there() -> None:
+    locked = Access(keys=(LINE,), rate=0.01, burst=1)
+    for path in ("/", "/page/static/index.html"):
+        assert [page_asked(path, access=locked) for _ in range(3)] == [404] * 3
+        assert page_asked(path, "POST", access=locked) == 401
+        assert page_asked(f"http://192.168.1.7:8000{path}") == 403
+        assert page_asked(f"http://192.168.1.7:8000{path}", access=locked) == 404
