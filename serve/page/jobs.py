@@ -1,7 +1,7 @@
 """Training over HTTP: begin a job, see how far it is, stop it."""
 
 import asyncio
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
 from pydantic import Field, ValidationError
@@ -15,7 +15,7 @@ from serve.problems import BadInputError, ProblemError
 from serve.settings import Limits
 from sigflow.bundle.manifest import NAME
 from sigflow.config import Config
-from sigflow.pipelines.stages import RECIPES, Job, Until
+from sigflow.pipelines.stages import Job, RecipeName, Until
 from sigflow.storage import Location
 
 _MOST_BYTES = 1 << 16
@@ -26,7 +26,7 @@ class JobWanted(Config):
     """What is to be learnt. `force`: codes of the audit's errors that are accepted."""
 
     until: Until = "bundle"
-    recipe: Literal[RECIPES] = RECIPES[0]  # type: ignore[valid-type]  # names of a tuple
+    recipe: RecipeName = "isolated_gestures"
     name: str = Field(default="my_gestures", pattern=NAME, max_length=100)
     force: Annotated[tuple[_Code, ...], Field(max_length=40)] = ()
 

@@ -16,7 +16,10 @@ FILE = "learn.json"
 SAY_EVERY_S = 2.0
 SILENT_S = 30.0  # after which a job counts as gone; imports hold up the saying for some seconds
 # The recipes that learn from folders of labelled videos; not sentences, nor channels that no video gives.
-RECIPES = ("isolated_gestures", "unified_signs", "fall_detection", "lip_reading", "lip_reading_v2", "lip_reading_v3")
+RecipeName: TypeAlias = Literal[
+    "isolated_gestures", "unified_signs", "fall_detection", "lip_reading", "lip_reading_v2", "lip_reading_v3"
+]
+RECIPES: tuple[RecipeName, ...] = get_args(RecipeName)
 Until: TypeAlias = Literal["audit", "bundle"]
 StageName: TypeAlias = Literal["extract", "audit", "train", "ensemble", "publish"]
 STAGES: tuple[StageName, ...] = get_args(StageName)
@@ -54,10 +57,9 @@ class Job(Config):
     result: dict[str, Any] | None = None
 
     def ended(self, state: Literal["failed", "stopped"], error: str | None = None) -> "Job":
-        """The job as it is when it ended before its end."""
-        stages = [
-            stage.model_copy(update={"state": "failed"}) if stage.state == "running" else stage for stage in self.stages
-        ]
+        """The job as it is when it ended before its end; a stage that was stopped is to be done still."""
+        was = {"state": "failed" if state == "failed" else "waiting"}
+        stages = [stage.model_copy(update=was) if stage.state == "running" else stage for stage in self.stages]
         return self.model_copy(update={"state": state, "error": error, "stages": tuple(stages)})
 
 
@@ -82,5 +84,5 @@ def read_job(place: Location) -> Job | None:
 
 def is_silent(place: Location) -> bool:
     """Whether the file was not replaced for so long that a job which it calls running is gone."""
-    (stored,) = [stored for stored in place.listing(FILE) if stored.location.name == FILE] or [None]
-    return stored is None or time.time() * 1000 - stored.modified_ms > SILENT_S * 1000
+    heard_ms = [stored.modified_ms for stored in place.listing(FILE) if stored.location.name == FILE]
+    return not heard_ms or time.time() * 1000 - heard_ms[0] > SILENT_S * 1000

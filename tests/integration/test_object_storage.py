@@ -62,3 +62,28 @@ def test_a_search_is_kept_and_gone_on_with_on_s3(
         assert done.returncode == 0, done.stderr
     assert '"trials": 2' in done.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+_RECORD = """
+from concurrent.futures import ThreadPoolExecutor
+from serve.page.recordings import counts, find, recorded, store
+from sigflow.landmarks.manifest import read_manifest
+from sigflow.storage import locate
+
+clips = locate("s3://bucket/page/clips")
+with ThreadPoolExecutor(4) as pool:
+    made = list(pool.map(lambda number: store(clips, "Zo\xeb", "a b", bytes(number)).number, range(1, 9)))
+assert len(set(made)) == 8, made
+assert counts(clips) == {"Zo\xeb": {"a b": 8}}
+assert sorted(clip.stored.bytes for clip in recorded(clips, "Zo\xeb", "a b")) == list(range(1, 9))
+find(clips, "Zo\xeb", "a b", made[0]).stored.location.delete()
+assert set(read_manifest(clips)["subject"].to_pylist()) == {"Zo\xeb"}
+print(len(read_manifest(clips)))
+"""
+
+
+def test_who_records_on_s3_at_once_gets_a_number_each(s3: dict[str, str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _RECORD], env=os.environ | s3, cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert done.stdout == "7\n", done.stderr

@@ -1,5 +1,6 @@
 """A user who makes a mistake gets one line that says what to do, exit code 2, and nothing half-written."""
 
+import json
 import runpy
 import sys
 from collections.abc import Callable
@@ -133,6 +134,16 @@ def test_a_model_that_does_not_fit_the_labels_leaves_nothing_behind(
     said = refused("train", *words, "--data", gesture_landmarks, "--out", tmp_path / "run")
     assert "needs 2 classes, not 3" in said
     assert not (tmp_path / "run").exists()
+
+
+def test_what_cannot_be_learnt_from(refused: Job, tmp_path: Path) -> None:
+    words = ("--videos", tmp_path / "nowhere", "--out", tmp_path / "out")
+    assert "nonsense" in refused("learn", *words, "--recipe", "nonsense")
+    assert "cannot stand in a URL" in refused("learn", *words, "--name", "my signs")
+    assert "invalid choice" in refused("learn", *words, "--until", "tomorrow")
+    assert not (tmp_path / "out").exists()
+    assert "nowhere does not exist" in refused("learn", *words)
+    assert "does not exist" in json.loads((tmp_path / "out/learn.json").read_text())["error"]
 
 
 def test_a_search_that_makes_no_sense_or_writes_over_something(

@@ -51,12 +51,16 @@ def test_the_config_lets_the_better_answer_come_first(config: dict[str, Any]) ->
 
 def test_what_the_config_explains_in_comments_is_allowed(config: dict[str, Any]) -> None:
     text = (ROOT / "serve/config.yaml").read_text()
-    for line in ("share: 0.1", "shadow: true", "registry:", "  uri: s3://bucket/models", "  max_loaded: 16"):
+    for line in (
+        "share: 0.1", "shadow: true", "registry:", "  uri: s3://bucket/models", "  max_loaded: 16", "page:",
+        "  folder: s3://bucket/recordings",
+    ):  # fmt: skip
         assert f"# {line}" in text
         text = text.replace(f"# {line}", line)
     (deployment,) = yaml.safe_load(text)["applications"][0]["deployments"]
     settings = settings_of(deployment["user_config"])
     assert settings.registry
+    assert settings.page
     assert settings.bundles[0].shadow
 
 
