@@ -60,9 +60,9 @@ def census() -> dict[str, Any]:
         "jobs": [{"id": job.submission_id or job.job_id, "entrypoint": job.entrypoint} for job in jobs],
         "serve": {
             name: {
-                "status": str(application.status.value),
+                "status": application.status.value,
                 "replicas": {
-                    deployed: {str(state): count for state, count in each.replica_states.items()}
+                    deployed: {state.value: count for state, count in each.replica_states.items()}
                     for deployed, each in application.deployments.items()
                 },
             }

@@ -85,6 +85,13 @@ def test_deployed_again_with_other_bundles_it_swaps_them_under_load(serving: Ser
     assert serving.processes() == replicas
 
 
+def test_the_clusters_status_shows_what_is_served(cluster: Cluster, serving: Serving, version: Version) -> None:
+    serving.deploy(of(version("1")))
+    serving.wait_for_versions("1")
+    seen = cluster.job("status", "--cluster")["cluster"]["serve"]
+    assert seen == {"sigflow": {"status": "RUNNING", "replicas": {"recognisers": {"RUNNING": 1}}}}
+
+
 def test_a_bad_change_is_refused_shown_and_mended(serving: Serving, version: Version) -> None:
     serving.deploy(of(version("1")))
     serving.wait_for_versions("1")
