@@ -4,21 +4,18 @@ Of each, JSON and Arrow bodies of one clip of 30 frames, with 1, 16 and 64 conne
 milliseconds of CPU a request of all the server's processes. The client takes CPU too, of the same cores, as it does for
 all of them. Modes: `serve`, the secure default; `optimized`, with RAY_SERVE_THROUGHPUT_OPTIMIZED=1; `haproxy`, HAProxy
 in front as well (it listens on all addresses: keys, or --open); `direct`, a client that knows the replica's own port.
+`fastapi` is what one would write by hand, one run of the graph a request; `uvicorn` this application without Ray.
+`ready` measures no requests: seconds from `python -m serve` on a running cluster to the first 200 of /readyz.
 """
 
 import io
 import json
-import os
-import signal
-import socket
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -32,19 +29,12 @@ from sigflow.recipes.catalogue import find_recipe
 from sigflow.recipes.recipe import override
 from sigflow.storage import Location, locate
 from tests.bench.load import post
+from tests.bench.servers import DIRECT, MODES, cluster, cpu_s, free_port, server
 from tests.conftest import train_run, write_gesture_landmarks
 
-FRAMES, SECONDS = 30, 4.0
+FRAMES, SECONDS, STARTS = 30, 4.0, 3
 CONNECTIONS = (1, 16, 64)
 PATH = "/v1/models/gestures:predict"
-DIRECT = 30000  # where Ray's first replica listens
-_FAST = {"RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"}
-MODES: dict[str, dict[str, str]] = {
-    "serve": {},
-    "optimized": {**_FAST, "RAY_SERVE_ENABLE_DIRECT_INGRESS": "0"},
-    "haproxy": {**_FAST, "RAY_SERVE_ENABLE_HA_PROXY": "1", "RAY_SERVE_HAPROXY_NBTHREAD": "1"},
-    "direct": {**_FAST, "RAY_SERVE_ENABLE_DIRECT_INGRESS": "1"},
-}
 
 
 def make_bundle(folder: Path) -> Location:
@@ -77,50 +67,10 @@ def requests() -> dict[str, bytes]:
     }
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-@contextmanager
-def server(command: list[str], port: int, **environment: str) -> Iterator[tuple[psutil.Process, float]]:
-    """It runs and is ready; with the seconds that this took."""
-    begun = time.perf_counter()
-    process = subprocess.Popen(
-        command, env={**os.environ, "RAY_USAGE_STATS_ENABLED": "0", **environment},
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        while True:
-            with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=2):
-                break
-            if process.poll() is not None or time.perf_counter() - begun > 120:
-                raise RuntimeError(f"{' '.join(command)} does not answer")
-            time.sleep(0.2)
-        yield psutil.Process(process.pid), time.perf_counter() - begun
-    finally:
-        process.send_signal(signal.SIGINT)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(60)
-        process.kill()
-
-
-def cpu_s(process: psutil.Process) -> float:
-    """Of the process and all below it."""
-    total = 0.0
-    for each in [process, *process.children(recursive=True)]:
-        with suppress(psutil.Error):
-            times = each.cpu_times()
-            total += times.user + times.system
-    return total
-
-
-def measure(process: psutil.Process, port: int) -> dict[str, Any]:
+def measure(process: psutil.Process, port: int, bodies: Mapping[str, bytes]) -> dict[str, Any]:
     """Of each body and number of connections."""
     found: dict[str, Any] = {}
-    for body, request in requests().items():
+    for body, request in bodies.items():
         for connections in CONNECTIONS:
             for seconds in (1.0, SECONDS):  # the first warms up
                 before = cpu_s(process)
@@ -136,21 +86,39 @@ def measure(process: psutil.Process, port: int) -> dict[str, Any]:
     return found
 
 
+def ready(bundle: str) -> dict[str, Any]:
+    """Of several starts, the first of which finds nothing in memory."""
+    seconds = []
+    with cluster() as environment:
+        for _ in range(STARTS):
+            port = free_port()
+            command = [sys.executable, "-m", "serve", "--bundle", bundle, "--port", str(port)]
+            with server(command, port, **environment) as (_, ready_s):
+                seconds.append(round(ready_s, 2))
+    return {"way": "ready", "seconds": seconds, "median_s": median(seconds)}
+
+
 def main() -> None:
     """All figures as JSON, a line for each way to serve."""
     with tempfile.TemporaryDirectory() as folder:
         bundle = make_bundle(Path(folder)).uri
-        port = free_port()
-        plain = [sys.executable, "-m", "tests.bench.plain", bundle, str(port)]
-        ways: dict[str, tuple[list[str], int, dict[str, str]]] = {"uvicorn": (plain, port, {})}
+        ways: dict[str, tuple[list[str], int, dict[str, str]]] = {}
+        for way, module in (("fastapi", "by_hand"), ("uvicorn", "plain")):
+            port = free_port()
+            ways[way] = [sys.executable, "-m", f"tests.bench.{module}", bundle, str(port)], port, {}
         for mode, environment in MODES.items():
             port = free_port()
             command = [sys.executable, "-m", "serve", "--bundle", bundle, "--port", str(port), "--open"]
             ways[mode] = command, DIRECT if mode == "direct" else port, environment
-        for way in sys.argv[1:] or ways:
+        for way in sys.argv[1:] or [*ways, "ready"]:
+            if way == "ready":
+                print(json.dumps(ready(bundle)), flush=True)
+                continue
             command, port, environment = ways[way]
+            bodies = {body: request for body, request in requests().items() if way != "fastapi" or body == "JSON"}
             with server(command, port, **environment) as (process, ready_s):
-                print(json.dumps({"way": way, "ready_s": round(ready_s, 1), **measure(process, port)}), flush=True)
+                figures = measure(process, port, bodies)
+            print(json.dumps({"way": way, "ready_s": round(ready_s, 1), **figures}), flush=True)
 
 
 if __name__ == "__main__":

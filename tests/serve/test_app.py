@@ -10,7 +10,8 @@ import yaml
 from ray.serve.schema import DeploymentSchema, HTTPOptionsSchema, ServeApplicationSchema, ServeDeploySchema
 
 from serve import app
-from serve.app import Recognisers, build, settings_of
+from serve.app import Recognisers, build
+from serve.settings import settings_of
 from sigflow.errors import UserError
 from sigflow.predictor import ClipInput
 from sigflow.storage import Location
