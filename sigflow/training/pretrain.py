@@ -3,10 +3,11 @@
 Shape suffixes: B batch, N clips, T frames, F features, C numbers of a frame's state, U codebooks, K units of each.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -22,7 +23,7 @@ from sigflow.monitors import Epoch
 from sigflow.recipes.ways import Auxiliary, Pretraining
 from sigflow.training.checkpoint import State
 from sigflow.training.objective import precision
-from sigflow.training.parts import Batch, Fitting, Part, joined
+from sigflow.training.parts import Batch, Fitting, Part, grouped, joined
 from sigflow.training.units import UNKNOWN, Units, find_units
 
 _MEMBER = 1 << 16  # in whose place epochs are seeded: no portfolio has so many
@@ -37,13 +38,14 @@ class _Task:
     config: Pretraining
     units: Units | None
 
-    def loss(self, part: Batch, generator: torch.Generator) -> Tensor:
-        """Of each clip (B,), the mean over what is masked and known."""
+    def loss(self, part: Batch, generator: torch.Generator, within: AbstractContextManager[Any]) -> Tensor:
+        """Of each clip (B,), the mean over what is masked and known; the network computes `within` a precision."""
         values_BTF, lengths_B = part.sequences
         masked_BT = masked_frames(lengths_B, values_BTF.shape[1], self.config, generator)
         hidden = Sequences(values_BTF.masked_fill(masked_BT[:, :, None], torch.nan), lengths_B)
-        states_BTC = cast(FrameModel, self.model.model).frame_states(*self.model.prepare(hidden))
-        answer = self.head(states_BTC).float()
+        with within:
+            states_BTC = cast(FrameModel, self.model.model).frame_states(*self.model.prepare(hidden))
+            answer = self.head(states_BTC).float()
         if self.units is None:
             known = ~values_BTF.isnan() & masked_BT[:, :, None]
             each = nn.functional.smooth_l1_loss(answer, self.model.scaler(values_BTF), reduction="none")
@@ -80,8 +82,9 @@ def pretrain(
     material = _Material(fitting, unlabelled)
     history: list[Epoch] = list(resumed["history"]) if resumed else []
     stop = fitting.part(fitting.fold.stop) if config.quantiser_epochs else stop
-    plain = material.gather(augmented=False)
-    units = find_units(plain.extra["phonology"], config.codes, fitting.recipe.train.seed) if plain.extra else None
+    sample = material.sample()
+    units = find_units(sample.extra["phonology"], config.codes, fitting.recipe.train.seed) if sample.extra else None
+    del sample
     for naming, first, last in (
         (False, 1, config.masked_epochs),
         (True, config.masked_epochs + 1, config.epochs),
@@ -98,8 +101,8 @@ def pretrain(
             optimiser.load_state_dict(resumed["optimiser"])
         for number in range(len(history) + 1, last + 1):
             fitting.begin_epoch(_MEMBER, number)
-            part = material.gather(augmented=True) if fitting.recipe.augmentation != Augmentation() else plain
-            epoch: Epoch = {"epoch": number, "quantiser": int(naming), "loss": _epoch(fitting, task, optimiser, part)}
+            loss = _epoch(fitting, task, optimiser, material)
+            epoch: Epoch = {"epoch": number, "quantiser": int(naming), "loss": loss}
             epoch["stop_loss"] = _judge(task, stop)
             if not np.isfinite(epoch["loss"]):
                 raise UserError(f"fold {fitting.fold.number} diverged in pre-training; lower pretraining.lr")
@@ -125,7 +128,10 @@ def masked_frames(lengths_B: Tensor, frames: int, config: Pretraining, generator
 
 
 class _Material:
-    """The clips that are learnt from: those of the train part, and unlabelled ones of nobody in the other parts."""
+    """The clips that are learnt from: those of the train part, then unlabelled ones of nobody in the other parts.
+
+    Features that fit into memory are computed once, others as they are needed, as those of a `Part`.
+    """
 
     def __init__(self, fitting: Fitting, unlabelled: Clips | None) -> None:
         self.fitting = fitting
@@ -136,18 +142,49 @@ class _Material:
             if len(rows):
                 fold = replace(fitting.fold, train=rows)
                 self.others = replace(fitting, clips=unlabelled.to(fitting.device), targets=nothing, fold=fold)
+        both = [each for each in (self.fitting, self.others) if each]
+        self.size = sum(len(each.fold.train) for each in both)
+        self.most = min(each.clips_at_once for each in both)
+        self.augmented = fitting.recipe.augmentation != Augmentation()
+        self.whole = self._load(np.arange(self.size), augmented=False) if self.size <= self.most else None
 
-    def gather(self, *, augmented: bool) -> Batch:
-        """All of them, padded alike."""
-        none = self.fitting.targets  # not asked for here
-        parts = [each.load(each.fold.train, augmented=augmented) for each in (self.fitting, self.others) if each]
-        return Batch(
-            Sequences(
-                joined([part.sequences.values for part in parts]), torch.cat([part.sequences.lengths for part in parts])
-            ),
-            none.take(torch.zeros(sum(map(len, parts)), dtype=torch.int64, device=self.fitting.device)),
+    def sample(self) -> Batch:
+        """All of them, not augmented; of many evenly spread ones."""
+        if self.whole is not None:
+            return self.whole
+        rows = np.linspace(0, self.size - 1, max(1, self.most // 8)).round().astype(int)  # k-means makes copies
+        return self._load(np.unique(rows), augmented=False)
+
+    def batches(self, shares: Sequence[Tensor]) -> Iterator[Batch]:
+        """For each of the `shares`, numbers up to `size`, its clips as they are trained on; nothing for empty ones."""
+        device = self.fitting.device
+        if self.whole is not None:
+            part = self._load(np.arange(self.size), augmented=True) if self.augmented else self.whole
+            yield from (part.take(share.to(device)) for share in shares if len(share))
+            return
+        for group in grouped(shares, self.most):
+            loaded = self._load(torch.cat(group).numpy(), augmented=self.augmented)
+            places = torch.arange(len(loaded), device=device).split([len(share) for share in group])
+            yield from (loaded.take(rows) for rows in places)
+
+    def _load(self, rows: np.ndarray, *, augmented: bool) -> Batch:
+        """Padded alike, in the order of `rows`."""
+        mine = len(self.fitting.fold.train)
+        own = rows < mine
+        parts = [self.fitting.load(self.fitting.fold.train[rows[own]], augmented=augmented)] if own.any() else []
+        if self.others is not None and not own.all():
+            parts.append(self.others.load(self.others.fold.train[rows[~own] - mine], augmented=augmented))
+        device = self.fitting.device
+        none = self.fitting.targets.take(torch.zeros(len(rows), dtype=torch.int64, device=device))  # not asked for here
+        lengths = torch.cat([part.sequences.lengths for part in parts])
+        loaded = Batch(
+            Sequences(joined([part.sequences.values for part in parts]), lengths), none,
             {name: joined([part.extra[name] for part in parts]) for name in parts[0].extra},
-        )
+        )  # fmt: skip
+        if (own[:-1] >= own[1:]).all():
+            return loaded
+        order = np.concatenate([np.flatnonzero(own), np.flatnonzero(~own)]).argsort()
+        return loaded.take(torch.from_numpy(order).to(device))
 
 
 def allowed(fitting: Fitting, unlabelled: Clips) -> np.ndarray:
@@ -176,28 +213,29 @@ def _make_task(model: Recogniser, config: Pretraining, units: Units | None, devi
     return _Task(model, nn.Linear(state_size, outputs).to(device), config, units)
 
 
-def _epoch(fitting: Fitting, task: _Task, optimiser: torch.optim.Optimizer, part: Batch) -> float:
+def _epoch(fitting: Fitting, task: _Task, optimiser: torch.optim.Optimizer, material: _Material) -> float:
     recipe, team = fitting.recipe, fitting.team
-    batches = torch.randperm(len(part), generator=fitting.common).split(recipe.train.batch_size)
+    batches = torch.randperm(material.size, generator=fitting.common).split(recipe.train.batch_size)
+    shares = team.mine(batches)
+    loaded = material.batches(shares)
     task.model.train()
     both = nn.ModuleList([task.model, task.head])
     total = torch.zeros(1, device=fitting.device, dtype=torch.float64)
-    for batch, share in zip(batches, team.mine(batches), strict=True):
+    for batch, share in zip(batches, shares, strict=True):
         optimiser.zero_grad(set_to_none=True)
         if len(share):
-            with precision(recipe, fitting.device):
-                loss_B = task.loss(part.take(share.to(fitting.device)), fitting.own)
+            loss_B = task.loss(next(loaded), fitting.own, precision(recipe, fitting.device))
             (loss_B.sum() / len(batch)).backward()
             total += loss_B.detach().sum()
         team.add_gradients(both)
         torch.nn.utils.clip_grad_norm_(both.parameters(), recipe.optim.clip_norm)
         optimiser.step()
     team.average_buffers(task.model)
-    return float(team.total(total)) / len(part)
+    return float(team.total(total)) / material.size
 
 
 @torch.no_grad()
 def _judge(task: _Task, stop: Part) -> float:
     task.model.eval()
     generator = torch.Generator().manual_seed(0)  # the same frames in every epoch
-    return sum(float(task.loss(chunk, generator).sum()) for chunk in stop.chunks()) / len(stop)
+    return sum(float(task.loss(chunk, generator, nullcontext()).sum()) for chunk in stop.chunks()) / len(stop)
