@@ -77,8 +77,9 @@ def _shared(code_S: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.nda
     count = len(offsets) - 1
     distinct_N = np.zeros(count, np.int64)
     keys, numbers = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
-    ends = np.linspace(0, 2**64, -(-len(code_S) // _SORTED) + 1)[1:-1].astype(np.uint64)
-    for low, high in pairwise((np.uint64(1), *ends, None)):  # 0: nothing was seen
+    times = max(1, -(-len(code_S) // _SORTED))
+    first = [1, *(number * (2**64 // times) for number in range(1, times))]  # 0: nothing was seen
+    for low, high in pairwise([*map(np.uint64, first), None]):
         place = np.flatnonzero((code_S >= low) & (True if high is None else code_S < high))
         clip, code = np.searchsorted(offsets, place, "right") - 1, code_S[place]
         order = np.lexsort((clip, code))
