@@ -23,7 +23,8 @@ DISTINCT = 0.5  # of the equal frames
 MOST_PAIRS = 5_000  # that are looked at
 _LAGS = 20  # how many clips with one frame in common are compared with each other
 _NUMBERS = 2**22  # at once
-_SORTED = 2**22  # frames at once, about
+_SORTED = 2**20  # frames at once, about
+_MOST_TIMES = 64  # each time all frames' codes are looked at
 _ROWS = 512  # of distances at once
 
 
@@ -77,7 +78,7 @@ def _shared(code_S: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.nda
     count = len(offsets) - 1
     distinct_N = np.zeros(count, np.int64)
     keys, numbers = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
-    times = max(1, -(-len(code_S) // _SORTED))
+    times = min(_MOST_TIMES, max(1, -(-len(code_S) // _SORTED)))
     first = [1, *(number * (2**64 // times) for number in range(1, times))]  # 0: nothing was seen
     for low, high in pairwise([*map(np.uint64, first), None]):
         place = np.flatnonzero((code_S >= low) & (True if high is None else code_S < high))

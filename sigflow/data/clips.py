@@ -48,6 +48,11 @@ class Clips:
         return self.table[name].to_pylist()
 
     @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Of a frame of each part."""
+        return {part: tuple(points.shape[1:]) for part, points in self.parts.items()}
+
+    @property
     def nbytes(self) -> int:
         """Of all that is per frame, wherever it is."""
         return sum(tensor.nbytes for tensor in (self.time_s_S, *self.parts.values()))
@@ -84,7 +89,7 @@ class Clips:
             "table": self.table,
             "offsets": self.offsets.numpy(),
             "source": self.source,
-            "shapes": {part: tuple(points.shape[1:]) for part, points in self.parts.items()},
+            "shapes": self.shapes,
         }
 
     @classmethod
@@ -114,13 +119,16 @@ class Clips:
         )  # fmt: skip
 
     def select(self, rows: Sequence[int]) -> "Clips":
-        """Those clips alone."""
+        """Those clips alone; mapped ones are mapped anew, and no more is in memory than before."""
+        table = self.table.take(pa.array(rows, pa.int64()))
         spans = [(int(self.offsets[row]), int(self.offsets[row + 1])) for row in rows]
+        offsets = torch.tensor([0, *(end - start for start, end in spans)]).cumsum(0)
+        if self.spool is not None and self.source is not None:
+            return _mapped(self.source, table, offsets.numpy(), self.shapes)
         frame_S = torch.cat([torch.arange(start, end) for start, end in spans])
-        lengths = torch.tensor([0, *(end - start for start, end in spans)])
         return Clips(
-            self.table.take(pa.array(rows, pa.int64())), lengths.cumsum(0), self.time_s_S[frame_S],
-            self.aspect_N[torch.tensor(rows)], {part: points[frame_S] for part, points in self.parts.items()},
+            table, offsets, self.time_s_S[frame_S], self.aspect_N[torch.tensor(rows)],
+            {part: points[frame_S] for part, points in self.parts.items()}, self.source,
         )  # fmt: skip
 
     def read_by(self, parts: Container[str]) -> "Clips":

@@ -45,9 +45,9 @@ class Source:
         tables = []
         for batch in self._batches([*META, "time_ms"]):
             _, offsets = decode_frames(batch["time_ms"])
-            columns = [*(batch[name] for name in META), pa.array(np.diff(offsets), pa.int64())]
-            tables.append(pa.table(columns, names=[*META, "frames"]))
-        table = pa.concat_tables(tables, promote_options="default").sort_by("clip_id")
+            told = pa.Table.from_batches([batch.select(META)])
+            tables.append(told.append_column("frames", pa.array(np.diff(offsets), pa.int64())))
+        table = pa.concat_tables(tables).sort_by("clip_id")
         return table.select(META), table["frames"].to_numpy()
 
     def put_frames(self, clip_ids: Sequence[str], offsets: np.ndarray, parts: Sequence[str], put: Put) -> None:

@@ -111,8 +111,7 @@ def _opened(folder: Path, shapes: Shapes, size: int) -> Iterator[Put]:
     files = {name: os.open(_file(folder, name), os.O_CREAT | os.O_RDWR, 0o600) for name in shapes}
 
     def put(name: str, first: int, rows: np.ndarray) -> None:
-        data = np.ascontiguousarray(rows, np.float32)
-        assert data.shape[1:] == shapes[name][1:]
+        data = np.ascontiguousarray(rows, np.float32).reshape(len(rows), *shapes[name][1:])
         assert first + len(data) <= shapes[name][0]
         if not data.size:
             return

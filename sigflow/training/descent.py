@@ -175,7 +175,7 @@ def refit(fitting: Fitting, model: Recogniser, member: int) -> None:
 def _train_epoch(fitting: Fitting, descent: _Descent, train: Part, rows_N: Tensor, *, hold: bool = False) -> Epoch:
     """Over the clips `rows_N` of the train part; `hold`: the learning rate's schedule waits."""
     recipe, model, team = fitting.recipe, descent.model, fitting.team
-    batches = draw_batches(train, rows_N, recipe.train, fitting.common)
+    batches = draw_batches(rows_N, train.lengths, recipe.train, fitting.common)
     shares = team.mine(batches)
     loaded = train.batches(shares, augmented=recipe.augmentation != Augmentation())
     model.train()

@@ -59,6 +59,14 @@ class Part:
     targets: Targets
     whole: Batch | None
 
+    @property
+    def lengths(self) -> Tensor:
+        """Frames of each clip as a model reads it, (N,)."""
+        num_frames = self.fitting.recipe.frontend.resampling.num_frames
+        if num_frames is not None:
+            return torch.full((len(self),), num_frames)
+        return self.fitting.clips.offsets.diff().cpu()[torch.from_numpy(self.rows)]
+
     def take(self, rows: Tensor) -> "Part":
         """Those clips of it."""
         whole = self.whole.take(rows) if self.whole else None

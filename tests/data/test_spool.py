@@ -1,4 +1,4 @@
-"""If these fail, arrays from disk are not what was put there, disks fill up with what nobody needs, or others read it."""
+"""If these fail, arrays from disk are not what was put there, disks fill up with left-overs, or others read them."""
 
 import os
 import subprocess
