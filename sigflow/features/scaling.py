@@ -4,6 +4,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+_AT_ONCE = 2**24  # numbers
+
 
 class Scaler(nn.Module):
     """(x - mean) / std, clipped to +-`limit`; then missing becomes 0, the training mean.
@@ -25,9 +27,9 @@ class Scaler(nn.Module):
 
         Never: by less than a ten thousandth of what the others do, whatever unit they have.
         """
-        values = values_BTF.flatten(0, 1).double()
-        mean = values.nanmean(0)
-        std = (values - mean).square().nanmean(0).sqrt()
+        values = values_BTF.flatten(0, 1)
+        columns = max(1, _AT_ONCE // max(1, len(values)))  # float64 copies of all of them would need six times as much
+        mean, std = (torch.cat(each) for each in zip(*map(_mean_and_std, values.split(columns, 1)), strict=True))
         self.mean.copy_(mean.nan_to_num(0.0))
         varying = std[std > 0]
         usual = varying.median() if len(varying) else std.new_tensor(1.0)
@@ -37,3 +39,9 @@ class Scaler(nn.Module):
         """Standardised, finite."""
         scaled = ((values_BTF - self.mean) / self.std).clamp(-self.limit, self.limit)
         return torch.where(scaled.isnan(), torch.zeros_like(scaled), scaled)
+
+
+def _mean_and_std(values_SF: Float[Tensor, "S F"]) -> tuple[Float[Tensor, " F"], Float[Tensor, " F"]]:
+    values = values_SF.double()
+    mean = values.nanmean(0)
+    return mean, (values - mean).square().nanmean(0).sqrt()

@@ -4,6 +4,8 @@ torch.onnx traces `nn.LSTM` with a fixed number of frames in some situations; a 
 Shape suffixes: B batch, T frames, D directions, H hidden, F features.
 """
 
+from contextlib import nullcontext
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -38,6 +40,12 @@ class LSTM(nn.Module):
         """Outputs of every frame; those at and beyond `lengths_B` mean nothing (zero when bidirectional)."""
         if torch.onnx.is_in_onnx_export():
             return self._symbolic(x_BTF, lengths_B)
+        # Under autocast oneDNN has no bfloat16 LSTM for most CPUs, and raises an error; GPUs have one.
+        on_cpu = x_BTF.device.type == "cpu" and torch.is_autocast_enabled("cpu")
+        with torch.autocast("cpu", enabled=False) if on_cpu else nullcontext():
+            return self._run(x_BTF.float() if on_cpu else x_BTF, lengths_B)
+
+    def _run(self, x_BTF: Float[Tensor, "B T F"], lengths_B: Int[Tensor, " B"]) -> Float[Tensor, "B T _DH"]:
         ahead: Tensor = self.ahead(x_BTF)[0]
         if self.back is None:
             return ahead

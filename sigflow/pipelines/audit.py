@@ -25,6 +25,9 @@ def prepare_all(
 ) -> list[Plan]:
     """`prepare` for each of several recipes; the data is read once, with the parts that any of them reads."""
     clips = load_clips(data, {part for recipe in recipes for part in recipe.parts}, mixed=True)
+    if clips.spool is not None:
+        said = f"landmarks of {clips.nbytes / 2**30:.1f} GiB are too many for memory: mapped from {clips.spool.folder}"
+        print(said, file=sys.stderr)
     plans = [make_plan(recipe, clips, folds_spec=folds_spec, holdout=holdout) for recipe in recipes]
     if plans[0].left_out:
         print(f"{plans[0].left_out} clips of rare labels are left out (recipe.classes)", file=sys.stderr)

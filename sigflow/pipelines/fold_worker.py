@@ -15,6 +15,7 @@ from sigflow.data.targets import words
 from sigflow.errors import UserError
 from sigflow.experiments.events import write_events
 from sigflow.pipelines.finetune import start_of
+from sigflow.pipelines.sharing import borrowed_clips
 from sigflow.storage import Location
 from sigflow.training import Checkpoint, Epoch, Start, Team, fit
 
@@ -30,26 +31,26 @@ def work(config: dict[str, Any]) -> None:
     if size > 1:  # every worker has to make every group, in the same order
         ranks = [list(range(first, first + size)) for first in range(0, teams * size, size)]
         team = Team(rank, size, [torch.distributed.new_group(each) for each in ranks][number])
-    clips = Clips.from_arrays(ray.get(config["clips"]))
-    unlabelled = Clips.from_arrays(ray.get(config["unlabelled"])) if config["unlabelled"] else None
-    for fold in todo[number::teams]:
-        if not runs.fold_is_done(out, fold.number, run.key):
-            say = config["board"].say.remote
+    with borrowed_clips(config["clips"], config["unlabelled"]) as (clips, unlabelled):
+        for fold in todo[number::teams]:
+            if not runs.fold_is_done(out, fold.number, run.key):
+                say = config["board"].say.remote
 
-            def report(epoch: Epoch, fold: Fold = fold, say: Any = say) -> None:
-                if rank == 0:
-                    say(fold.number, epoch)
+                def report(epoch: Epoch, fold: Fold = fold, say: Any = say) -> None:
+                    if rank == 0:
+                        say(fold.number, epoch)
 
-            start = start_of(config["init"], config["begins"][fold.number]) if config["init"] else None
-            device = ray.train.torch.get_device()
-            try:
-                train_fold(
-                    run, clips, fold, out, device=device, team=team, report=report, start=start, unlabelled=unlabelled
-                )
-            except UserError as error:  # it would come again, however often the fold was tried; others can be trained
-                if size > 1:
-                    raise  # the rest of the team would wait for this worker
-                ray.get(config["board"].fail.remote(fold.number, str(error)))
+                start = start_of(config["init"], config["begins"][fold.number]) if config["init"] else None
+                device = ray.train.torch.get_device()
+                try:
+                    train_fold(
+                        run, clips, fold, out,
+                        device=device, team=team, report=report, start=start, unlabelled=unlabelled,
+                    )  # fmt: skip
+                except UserError as error:  # it would come again, however often it was tried; others can be trained
+                    if size > 1:
+                        raise  # the rest of the team would wait for this worker
+                    ray.get(config["board"].fail.remote(fold.number, str(error)))
     ray.train.report({})
 
 

@@ -1,8 +1,8 @@
 """Trials as Ray Tune runs them: proposed by Optuna, stopped by ASHA, side by side, each on its share of a device.
 
-The clips are put in the object store once, and read from there by all trials of a node without a copy. What has ended
-is in the search's folder and nowhere else: a search that is gone on with tells Optuna and ASHA of it first. A trial
-whose worker dies begins anew; what the trial itself raises is its result.
+All trials of a node read the same clips, without a copy (`sharing`). What has ended is in the search's folder and
+nowhere else: a search that is gone on with tells Optuna and ASHA of it first. A trial whose worker dies begins anew;
+what the trial itself raises is its result.
 """
 
 import logging
@@ -24,11 +24,10 @@ from ray.tune.schedulers import ASHAScheduler
 from ray.tune.search import ConcurrencyLimiter, Searcher
 
 from sigflow.audit import Plan
-from sigflow.data.clips import Clips
 from sigflow.data.folds import Fold
 from sigflow.pipelines.desk import Desk
 from sigflow.pipelines.job import cluster_cpus
-from sigflow.pipelines.sharing import put_clips
+from sigflow.pipelines.sharing import borrowed_clips, shared_clips
 from sigflow.recipes.recipe import Recipe
 from sigflow.storage import Location
 from sigflow.tuning import Standing, Trial, train_in_turn
@@ -46,7 +45,7 @@ _SETTINGS = {
 
 @dataclass(frozen=True)
 class Task:
-    """What all trials share. `clips`, `unlabelled`: where `Clips.arrays` are in the object store."""
+    """What all trials share. `clips`, `unlabelled`: of `shared_clips`."""
 
     recipes: Mapping[str, Recipe]
     clips: Any
@@ -62,12 +61,11 @@ def run_trials(desk: Desk, plans: Mapping[str, Plan], out: Location, concurrent:
     plan = next(iter(plans.values()))
     gpus = int(ray.cluster_resources().get("GPU", 0))
     number, share = shares(concurrent, cpus=cluster_cpus(), gpus=gpus)
-    task = Task(
-        recipes=desk.recipes, clips=put_clips(plan.clips),
-        unlabelled=put_clips(plan.free) if plan.free else None,
-        labels=plan.labels, folds=plan.folds.folds, sign=sign_of(desk.score), deadline=desk.deadline,
-    )  # fmt: skip
-    with _quiet():
+    with shared_clips(plan.clips, plan.free) as (clips, unlabelled), _quiet():
+        task = Task(
+            recipes=desk.recipes, clips=clips, unlabelled=unlabelled,
+            labels=plan.labels, folds=plan.folds.folds, sign=sign_of(desk.score), deadline=desk.deadline,
+        )  # fmt: skip
         ray.tune.Tuner(
             ray.tune.with_resources(ray.tune.with_parameters(_trial, task=task), share),
             tune_config=ray.tune.TuneConfig(
@@ -115,13 +113,12 @@ def _trial(config: dict[str, Any], *, task: Task) -> None:
     """One trial in its worker."""
     torch.set_num_threads(1)  # the CPU that it asked for, or a part of it
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")  # Ray hides a GPU that was not asked for
-    clips = Clips.from_arrays(ray.get(task.clips))
-    for standing in train_in_turn(
-        task.recipes[config["recipe"]], config["overrides"], clips, task.labels, task.folds,
-        unlabelled=Clips.from_arrays(ray.get(task.unlabelled)) if task.unlabelled else None,
-        device=device, deadline=task.deadline,
-    ):  # fmt: skip
-        ray.tune.report(_result(standing, task.sign))
+    with borrowed_clips(task.clips, task.unlabelled) as (clips, unlabelled):
+        for standing in train_in_turn(
+            task.recipes[config["recipe"]], config["overrides"], clips, task.labels, task.folds,
+            unlabelled=unlabelled, device=device, deadline=task.deadline,
+        ):  # fmt: skip
+            ray.tune.report(_result(standing, task.sign))
 
 
 def _result(standing: Standing, sign: int) -> dict[str, Any]:

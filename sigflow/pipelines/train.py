@@ -3,8 +3,8 @@
 The fold mesh: W workers are T teams of W / T workers each; team t trains folds t, t + T, t + 2T, ... in turn. Start-up
 is paid once, folds run side by side, and no team waits for another before the end. Only a team of several workers
 exchanges gradients. Folds commit to the run's directory themselves, so a fold that is done is never trained again,
-whatever fails later, and one that is under way goes on from its checkpoint. The clips are put in the object store once,
-and read from there by all workers of a node without a copy.
+whatever fails later, and one that is under way goes on from its checkpoint. All workers of a node read the same clips,
+without a copy (`sharing`).
 """
 
 import os
@@ -31,7 +31,7 @@ from sigflow.pipelines.board import Board, watch
 from sigflow.pipelines.finetune import start_of, starts
 from sigflow.pipelines.fold_worker import work
 from sigflow.pipelines.job import cluster_cpus, connect, refuse_unshared
-from sigflow.pipelines.sharing import put_clips
+from sigflow.pipelines.sharing import shared_clips
 from sigflow.recipes.recipe import Recipe
 from sigflow.report.write import write_report
 from sigflow.storage import Location
@@ -148,18 +148,16 @@ def _train_folds(
 ) -> None:
     resources = ray.cluster_resources()
     mesh = plan_mesh(run.num_folds, len(todo), workers, cpus=cluster_cpus(), gpus=int(resources.get("GPU", 0)))
-    arrays = put_clips(plan.clips)
-    unlabelled = put_clips(plan.pretrained_on) if plan.pretrained_on else None
     board = ray.remote(num_cpus=0)(Board).remote()
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", str(_LOOK_EVERY_S))
     per_worker = {"GPU": 1.0} if mesh.gpus else {"CPU": 1.0}
-    with watch(board, out, run, todo):
+    with shared_clips(plan.clips, plan.pretrained_on) as (clips, unlabelled), watch(board, out, run, todo):
         try:
             TorchTrainer(
                 work,
                 train_loop_config={
                     "run": run,
-                    "clips": arrays,
+                    "clips": clips,
                     "unlabelled": unlabelled,
                     "todo": list(todo),
                     "out": out,

@@ -7,7 +7,8 @@ from sigflow.recipes.recipe import Recipe
 # Those that say nothing about what the numbers of a checkpoint mean.
 _MAY_CHANGE = (
     "augmentation.", "gates.", "monitors.", "optim.clip_norm", "optim.lr", "optim.plateau_patience",
-    "optim.weight_decay", "train.epochs", "train.min_delta", "train.most_steps", "train.patience", "train.refit_epochs",
+    "optim.weight_decay", "train.bucket_batches", "train.epochs", "train.min_delta", "train.most_steps",
+    "train.patience", "train.precision", "train.refit_epochs",
 )  # fmt: skip
 
 

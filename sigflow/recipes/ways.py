@@ -32,6 +32,11 @@ class TrainConfig(Config):
     epochs: int = Field(default=200, ge=1)
     most_steps: int | None = Field(default=None, ge=1)  # fewer epochs where there are so many clips that it takes more
     batch_size: int = Field(default=32, ge=1)
+    # Batches of similar lengths, out of the clips of so many batches; 1: of clips as they come. Only for clips that
+    # keep their lengths (frontend.resampling.num_frames null).
+    bucket_batches: int = Field(default=1, ge=1)
+    # What the network computes with while it is trained; its weights are float32 in any case.
+    precision: Literal["fp32", "bf16"] = "fp32"
     stop_on: Literal["loss", "accuracy", "macro_f1", "f1", "wer"] = (
         "loss"  # of the stop part; its best epoch's weights are kept
     )

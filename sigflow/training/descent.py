@@ -17,10 +17,11 @@ from sigflow.models.recogniser import Recogniser
 from sigflow.monitors import Alarm, Epoch, diversity, watch
 from sigflow.optim import LearningRate, averaged, make_optimiser
 from sigflow.recipes.ways import TrainConfig
+from sigflow.training.batches import draw_batches
 from sigflow.training.checkpoint import State
 from sigflow.training.judge import evaluate
 from sigflow.training.lessons import make_lessons, progress
-from sigflow.training.objective import batch_loss, class_weights, precision
+from sigflow.training.objective import batch_loss, class_weights
 from sigflow.training.parts import Fitting, Part
 
 
@@ -174,8 +175,7 @@ def refit(fitting: Fitting, model: Recogniser, member: int) -> None:
 def _train_epoch(fitting: Fitting, descent: _Descent, train: Part, rows_N: Tensor, *, hold: bool = False) -> Epoch:
     """Over the clips `rows_N` of the train part; `hold`: the learning rate's schedule waits."""
     recipe, model, team = fitting.recipe, descent.model, fitting.team
-    order_N = rows_N[torch.randperm(len(rows_N), generator=fitting.common)]
-    batches = order_N.split(recipe.train.batch_size)
+    batches = draw_batches(rows_N, train.lengths, recipe.train, fitting.common)
     shares = team.mine(batches)
     loaded = train.batches(shares, augmented=recipe.augmentation != Augmentation())
     model.train()
@@ -183,8 +183,7 @@ def _train_epoch(fitting: Fitting, descent: _Descent, train: Part, rows_N: Tenso
     for batch, share in zip(batches, shares, strict=True):
         descent.optimiser.zero_grad(set_to_none=True)
         if len(share):
-            with precision(recipe, fitting.device):
-                loss_B, right_B = batch_loss(fitting, model, next(loaded), descent.weight_K)
+            loss_B, right_B = batch_loss(fitting, model, next(loaded), descent.weight_K)
             (loss_B.sum() / len(batch)).backward()
             # Kept where they are, and read once an epoch: reading after each step would wait for the device.
             sums += torch.stack([loss_B.detach().sum(), right_B.to(fitting.device).sum()])
@@ -195,7 +194,7 @@ def _train_epoch(fitting: Fitting, descent: _Descent, train: Part, rows_N: Tenso
         if descent.average is not None:
             descent.average.update_parameters(model)
     team.average_buffers(model)
-    loss, right = (team.total(sums) / len(order_N)).tolist()
+    loss, right = (team.total(sums) / len(rows_N)).tolist()
     return {"loss": loss, "accuracy": right, "grad_norm": float(torch.stack(norms).max())}
 
 

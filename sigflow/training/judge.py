@@ -24,7 +24,7 @@ from sigflow.metrics import (
 )
 from sigflow.models.recogniser import Recogniser
 from sigflow.monitors import Epoch, diversity
-from sigflow.training.parts import Part
+from sigflow.training.parts import Batch, Part
 
 _BATCH = 256
 
@@ -32,34 +32,33 @@ _BATCH = 256
 @torch.no_grad()
 def logits_of(model: Recogniser, part: Part) -> tuple[Tensor, Tensor]:
     """Logits (N, K), or (N, T, K) padded with 0, and the lengths (N,) after resampling."""
+    logits, lengths = zip(*(_chunk_logits(model, chunk) for chunk in part.chunks()), strict=True)
+    return _joined(logits), torch.cat(lengths)
+
+
+def _chunk_logits(model: Recogniser, chunk: Batch) -> tuple[Tensor, Tensor]:
     model.eval()
-    found, lengths = [], []
-    for chunk in part.chunks():
-        values_NTF, lengths_N = chunk.sequences
-        lengths.append(lengths_N)
-        for rows in torch.arange(len(lengths_N), device=lengths_N.device).split(_BATCH):
-            values = values_NTF[rows, : int(lengths_N[rows].max())]
-            found.append(model.classify(Sequences(values, lengths_N[rows])))
+    values_NTF, lengths_N = chunk.sequences
+    found = []
+    for rows in torch.arange(len(lengths_N), device=lengths_N.device).split(_BATCH):
+        values = values_NTF[rows, : int(lengths_N[rows].max())]
+        found.append(model.classify(Sequences(values, lengths_N[rows])))
+    return _joined(found), lengths_N
+
+
+def _joined(found: Sequence[Tensor]) -> Tensor:
     if found[0].ndim == 3:
         longest = max(logits.shape[1] for logits in found)
         found = [nn.functional.pad(logits, (0, 0, 0, longest - logits.shape[1])) for logits in found]
-    return torch.cat(found), torch.cat(lengths)
+    return torch.cat(list(found))
 
 
 def evaluate(model: Recogniser, part: Part) -> Epoch:
     """Plain loss (no weights, no smoothing), what is recognised, and how diverse the answers are."""
-    logits, lengths_N = logits_of(model, part)
+    if part.fitting.recipe.sentences:
+        return _evaluate_sentences(model, part)
+    logits, _ = logits_of(model, part)
     targets = part.targets
-    if logits.ndim == 3:
-        given, true = decoded(logits, lengths_N), targets.sentences()
-        loss_N = ctc_loss(logits, lengths_N, targets.glosses, targets.lengths, Ctc())
-        return {
-            "loss": float(loss_N.mean()),
-            "accuracy": sum(mine == theirs for mine, theirs in zip(given, true, strict=True)) / len(true),
-            "wer": word_error_rate(true, given),
-            "blank_ratio": blank_ratio(unpadded(logits.cpu().numpy(), lengths_N)),
-            **diversity([gloss for sentence in given for gloss in sentence], logits.shape[2] - 1),
-        }
     target_N, predicted_N = targets.glosses[:, 0].cpu(), logits.argmax(1).cpu()
     counts_KK = confusion(target_N.numpy(), predicted_N.numpy(), logits.shape[1])
     pair = {"f1": float(np.nan_to_num(f1_per_class(counts_KK)[1]))} if len(counts_KK) == 2 else {}
@@ -69,6 +68,28 @@ def evaluate(model: Recogniser, part: Part) -> Epoch:
         **pair,  # of the second class, where there are two
         "macro_f1": macro_f1(target_N.numpy(), predicted_N.numpy(), logits.shape[1]),
         **diversity(predicted_N.tolist(), logits.shape[1]),
+    }
+
+
+@torch.no_grad()
+def _evaluate_sentences(model: Recogniser, part: Part) -> Epoch:
+    """Chunk by chunk: an answer for every frame may take more than what it was computed from."""
+    true = part.targets.sentences()
+    given: list[list[int]] = []
+    losses, blanks, frames, classes = [], 0.0, 0, 0
+    for chunk in part.chunks():
+        logits_NTK, lengths_N = _chunk_logits(model, chunk)
+        losses.append(ctc_loss(logits_NTK, lengths_N, chunk.targets.glosses, chunk.targets.lengths, Ctc()))
+        given += decoded(logits_NTK, lengths_N)
+        here, classes = int(lengths_N.sum()), logits_NTK.shape[2]
+        blanks += blank_ratio(unpadded(logits_NTK.cpu().numpy(), lengths_N)) * here
+        frames += here
+    return {
+        "loss": float(torch.cat(losses).mean()),
+        "accuracy": sum(mine == theirs for mine, theirs in zip(given, true, strict=True)) / len(true),
+        "wer": word_error_rate(true, given),
+        "blank_ratio": round(blanks) / frames,
+        **diversity([gloss for sentence in given for gloss in sentence], classes - 1),
     }
 
 

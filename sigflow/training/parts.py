@@ -59,6 +59,14 @@ class Part:
     targets: Targets
     whole: Batch | None
 
+    @property
+    def lengths(self) -> Tensor:
+        """Frames of each clip as a model reads it, (N,)."""
+        num_frames = self.fitting.recipe.frontend.resampling.num_frames
+        if num_frames is not None:
+            return torch.full((len(self),), num_frames)
+        return self.fitting.clips.offsets.diff().cpu()[torch.from_numpy(self.rows)]
+
     def take(self, rows: Tensor) -> "Part":
         """Those clips of it."""
         whole = self.whole.take(rows) if self.whole else None
@@ -86,27 +94,11 @@ class Part:
         if self.whole is not None and not augmented:
             yield from (self.whole.take(share.to(device)) for share in shares if len(share))
             return
-        for group in self._groups([share for share in shares if len(share)]):
+        most = len(self) if self.whole is not None else self.fitting.clips_at_once
+        for group in grouped(shares, most):
             loaded = self.fitting.load(self.rows[torch.cat(group).numpy()], augmented=augmented)
             places = torch.arange(len(loaded), device=device).split([len(share) for share in group])
             yield from (loaded.take(rows) for rows in places)
-
-    def _groups(self, shares: Sequence[Tensor]) -> Iterator[list[Tensor]]:
-        """Shares that are loaded together: all, or as many as memory holds.
-
-        Cut where loading begins a batch of its own, if that comes in time: the same random numbers are drawn then.
-        """
-        most = len(self) if self.whole is not None else self.fitting.clips_at_once
-        group: list[Tensor] = []
-        clips = 0
-        for share in shares:
-            group.append(share)
-            clips += len(share)
-            if (clips >= most and clips % _BATCH == 0) or clips >= 2 * most:
-                yield group
-                group, clips = [], 0
-        if group:
-            yield group
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -161,7 +153,7 @@ class Fitting:
         extra: dict[str, list[Tensor]] = {}
         with torch.no_grad():
             for start in range(0, len(rows), _BATCH):
-                inputs = self.clips.batch(rows[start : start + _BATCH].tolist())
+                inputs = self.clips.batch(rows[start : start + _BATCH].tolist()).to(self.device)
                 if augmented:
                     inputs = augment(inputs, self.recipe.augmentation, self.own)
                 sequences = compute_features(inputs, self.recipe.frontend)
@@ -183,6 +175,25 @@ class Fitting:
         if self.recipe.reads_signing:
             found["segmentation"] = inputs.parts[SIGNING]
         return found
+
+
+def grouped(shares: Sequence[Tensor], most: int) -> Iterator[list[Tensor]]:
+    """Shares, without empty ones, that are loaded together: about `most` clips.
+
+    Cut where loading begins a batch of its own, if that comes in time: the same random numbers are drawn then.
+    """
+    group: list[Tensor] = []
+    clips = 0
+    for share in shares:
+        if not len(share):
+            continue
+        group.append(share)
+        clips += len(share)
+        if (clips >= most and clips % _BATCH == 0) or clips >= 2 * most:
+            yield group
+            group, clips = [], 0
+    if group:
+        yield group
 
 
 def joined(batches: Sequence[Tensor]) -> Tensor:

@@ -4,25 +4,25 @@ Shape suffixes: B batch, N clips, T frames, F features, C numbers of a frame's s
 """
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sigflow.data.augment import Augmentation
 from sigflow.data.clips import Clips
-from sigflow.data.targets import make_targets
 from sigflow.errors import UserError
 from sigflow.features.frontend import Sequences
 from sigflow.models.recogniser import FrameModel, Recogniser
 from sigflow.monitors import Epoch
 from sigflow.recipes.ways import Auxiliary, Pretraining
 from sigflow.training.checkpoint import State
+from sigflow.training.material import Material
 from sigflow.training.objective import precision
-from sigflow.training.parts import Batch, Fitting, Part, joined
+from sigflow.training.parts import Batch, Fitting, Part
 from sigflow.training.units import UNKNOWN, Units, find_units
 
 _MEMBER = 1 << 16  # in whose place epochs are seeded: no portfolio has so many
@@ -37,13 +37,14 @@ class _Task:
     config: Pretraining
     units: Units | None
 
-    def loss(self, part: Batch, generator: torch.Generator) -> Tensor:
-        """Of each clip (B,), the mean over what is masked and known."""
+    def loss(self, part: Batch, generator: torch.Generator, within: AbstractContextManager[Any]) -> Tensor:
+        """Of each clip (B,), the mean over what is masked and known; the network computes `within` a precision."""
         values_BTF, lengths_B = part.sequences
         masked_BT = masked_frames(lengths_B, values_BTF.shape[1], self.config, generator)
         hidden = Sequences(values_BTF.masked_fill(masked_BT[:, :, None], torch.nan), lengths_B)
-        states_BTC = cast(FrameModel, self.model.model).frame_states(*self.model.prepare(hidden))
-        answer = self.head(states_BTC).float()
+        with within:
+            states_BTC = cast(FrameModel, self.model.model).frame_states(*self.model.prepare(hidden))
+            answer = self.head(states_BTC).float()
         if self.units is None:
             known = ~values_BTF.isnan() & masked_BT[:, :, None]
             each = nn.functional.smooth_l1_loss(answer, self.model.scaler(values_BTF), reduction="none")
@@ -77,11 +78,12 @@ def pretrain(
             update={"auxiliary": Auxiliary(phonology=1.0 if config.quantiser_epochs else 0.0)}
         ),
     )
-    material = _Material(fitting, unlabelled)
+    material = Material(fitting, unlabelled)
     history: list[Epoch] = list(resumed["history"]) if resumed else []
     stop = fitting.part(fitting.fold.stop) if config.quantiser_epochs else stop
-    plain = material.gather(augmented=False)
-    units = find_units(plain.extra["phonology"], config.codes, fitting.recipe.train.seed) if plain.extra else None
+    units = None
+    if config.quantiser_epochs:
+        units = find_units(material.sample().extra["phonology"], config.codes, fitting.recipe.train.seed)
     for naming, first, last in (
         (False, 1, config.masked_epochs),
         (True, config.masked_epochs + 1, config.epochs),
@@ -98,8 +100,8 @@ def pretrain(
             optimiser.load_state_dict(resumed["optimiser"])
         for number in range(len(history) + 1, last + 1):
             fitting.begin_epoch(_MEMBER, number)
-            part = material.gather(augmented=True) if fitting.recipe.augmentation != Augmentation() else plain
-            epoch: Epoch = {"epoch": number, "quantiser": int(naming), "loss": _epoch(fitting, task, optimiser, part)}
+            loss = _epoch(fitting, task, optimiser, material)
+            epoch: Epoch = {"epoch": number, "quantiser": int(naming), "loss": loss}
             epoch["stop_loss"] = _judge(task, stop)
             if not np.isfinite(epoch["loss"]):
                 raise UserError(f"fold {fitting.fold.number} diverged in pre-training; lower pretraining.lr")
@@ -124,45 +126,6 @@ def masked_frames(lengths_B: Tensor, frames: int, config: Pretraining, generator
     return masked_BT & (number_T < lengths_B[:, None])
 
 
-class _Material:
-    """The clips that are learnt from: those of the train part, and unlabelled ones of nobody in the other parts."""
-
-    def __init__(self, fitting: Fitting, unlabelled: Clips | None) -> None:
-        self.fitting = fitting
-        self.others: Fitting | None = None
-        if unlabelled is not None:
-            rows = allowed(fitting, unlabelled)
-            nothing = make_targets([fitting.labels[:1]] * len(unlabelled), fitting.labels).to(fitting.device)
-            if len(rows):
-                fold = replace(fitting.fold, train=rows)
-                self.others = replace(fitting, clips=unlabelled.to(fitting.device), targets=nothing, fold=fold)
-
-    def gather(self, *, augmented: bool) -> Batch:
-        """All of them, padded alike."""
-        none = self.fitting.targets  # not asked for here
-        parts = [each.load(each.fold.train, augmented=augmented) for each in (self.fitting, self.others) if each]
-        return Batch(
-            Sequences(
-                joined([part.sequences.values for part in parts]), torch.cat([part.sequences.lengths for part in parts])
-            ),
-            none.take(torch.zeros(sum(map(len, parts)), dtype=torch.int64, device=self.fitting.device)),
-            {name: joined([part.extra[name] for part in parts]) for name in parts[0].extra},
-        )
-
-
-def allowed(fitting: Fitting, unlabelled: Clips) -> np.ndarray:
-    """Rows of unlabelled clips of people who are not in the stop or test part only; who is unknown may be anyone."""
-    subjects, fold = fitting.clips.column("subject"), fitting.fold
-    trained = {subjects[row] for row in fold.train}
-    judged = {subjects[row] for row in np.concatenate([fold.stop, fold.test])} - trained
-    fine = [
-        row
-        for row, subject in enumerate(unlabelled.column("subject"))
-        if subject not in judged and (subject is not None or None in trained)
-    ]
-    return np.array(fine, int)
-
-
 def _state(task: _Task, optimiser: torch.optim.Optimizer, history: list[Epoch]) -> State:
     return {
         "history": history, "model": task.model.state_dict(), "head": task.head.state_dict(),
@@ -176,28 +139,29 @@ def _make_task(model: Recogniser, config: Pretraining, units: Units | None, devi
     return _Task(model, nn.Linear(state_size, outputs).to(device), config, units)
 
 
-def _epoch(fitting: Fitting, task: _Task, optimiser: torch.optim.Optimizer, part: Batch) -> float:
+def _epoch(fitting: Fitting, task: _Task, optimiser: torch.optim.Optimizer, material: Material) -> float:
     recipe, team = fitting.recipe, fitting.team
-    batches = torch.randperm(len(part), generator=fitting.common).split(recipe.train.batch_size)
+    batches = torch.randperm(material.size, generator=fitting.common).split(recipe.train.batch_size)
+    shares = team.mine(batches)
+    loaded = material.batches(shares)
     task.model.train()
     both = nn.ModuleList([task.model, task.head])
     total = torch.zeros(1, device=fitting.device, dtype=torch.float64)
-    for batch, share in zip(batches, team.mine(batches), strict=True):
+    for batch, share in zip(batches, shares, strict=True):
         optimiser.zero_grad(set_to_none=True)
         if len(share):
-            with precision(recipe, fitting.device):
-                loss_B = task.loss(part.take(share.to(fitting.device)), fitting.own)
+            loss_B = task.loss(next(loaded), fitting.own, precision(recipe, fitting.device))
             (loss_B.sum() / len(batch)).backward()
             total += loss_B.detach().sum()
         team.add_gradients(both)
         torch.nn.utils.clip_grad_norm_(both.parameters(), recipe.optim.clip_norm)
         optimiser.step()
     team.average_buffers(task.model)
-    return float(team.total(total)) / len(part)
+    return float(team.total(total)) / material.size
 
 
 @torch.no_grad()
 def _judge(task: _Task, stop: Part) -> float:
     task.model.eval()
     generator = torch.Generator().manual_seed(0)  # the same frames in every epoch
-    return sum(float(task.loss(chunk, generator).sum()) for chunk in stop.chunks()) / len(stop)
+    return sum(float(task.loss(chunk, generator, nullcontext()).sum()) for chunk in stop.chunks()) / len(stop)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from sigflow.audit import audit, make_plan
+from sigflow.audit import audit, make_plan, pairs
+from sigflow.audit.pairs import sharing_frames
 from sigflow.data.clips import Clips
 from sigflow.recipes.catalogue import find_recipe
 from tests.audit.conftest import Find
@@ -63,6 +64,19 @@ def test_a_copy_that_was_moved_scaled_and_shaken_a_little_is_found(good: Clips, 
     assert found["similar_clips"].severity == "warning"
     assert "ada and eli" in found["two_subjects"].evidence
     assert "copied_clips" not in found
+
+
+def test_frames_that_are_too_many_to_be_sorted_at_once_give_the_same_pairs(
+    good: Clips, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copies = with_copy(with_copy(good, 3, subject="eli"), 80, skip=10, subject="bo")
+    plan = make_plan(find_recipe("isolated_gestures"), copies, folds_spec="3")
+    whole, _ = sharing_frames(plan)
+    assert len(whole.rows) == 2
+    for most in (1000, 1):  # of six thousand
+        monkeypatch.setattr(pairs, "_SORTED", most)
+        again, _ = sharing_frames(plan)
+        assert all(np.array_equal(a, b) for a, b in zip(whole, again, strict=True))
 
 
 def test_channels_that_rest_or_take_few_values_are_no_copies(find: Find) -> None:

@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+from collections.abc import Callable
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
@@ -22,31 +23,39 @@ class Span(NamedTuple):
 
 
 def install() -> None:
-    """Time folds in whichever process imports them. Ray's own actors never do, and must not wait for torch here."""
-    sys.meta_path.insert(0, _Watch())
+    """Time folds in whichever process imports them."""
+    when_imported(time_folds)
+
+
+def when_imported(act: Callable[[Any], None]) -> None:
+    """Give `act` the module `fold_worker` as soon as there is one. Ray's own actors must not wait for torch here."""
+    sys.meta_path.insert(0, _Watch(act))
 
 
 class _Watch(MetaPathFinder):
+    def __init__(self, act: Callable[[Any], None]) -> None:
+        self._act = act
+
     def find_spec(self, name: str, path: Any = None, target: ModuleType | None = None) -> ModuleSpec | None:
         if name != WORKER:
             return None
         spec = PathFinder.find_spec(name, path)
         assert spec is not None
         assert spec.loader is not None
-        spec.loader = _Timed(spec.loader)
+        spec.loader = _Told(spec.loader, self._act)
         return spec
 
 
-class _Timed(Loader):
-    def __init__(self, loader: Loader) -> None:
-        self._loader = loader
+class _Told(Loader):
+    def __init__(self, loader: Loader, act: Callable[[Any], None]) -> None:
+        self._loader, self._act = loader, act
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
         return self._loader.create_module(spec)
 
     def exec_module(self, module: ModuleType) -> None:
         self._loader.exec_module(module)
-        time_folds(module)
+        self._act(module)
 
 
 def time_folds(worker: Any) -> None:

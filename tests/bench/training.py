@@ -1,16 +1,20 @@
-"""Clips a second of `training.fit` against a plain PyTorch loop with a DataLoader, of the same model, per recipe.
+"""Clips a second of `training.fit`, per recipe: against a plain loop, in bfloat16, in batches of similar lengths.
 
 The plain loop is what people write: a Dataset that computes a clip's features when it is asked for (as numpy, augmented
 where the recipe augments), a DataLoader without worker processes, the same model, loss and optimiser, an evaluation of
 the stop part after each epoch. Both train the same epochs on the same made-up clips, one thread each, in turns.
+`train.precision=bf16` and `train.bucket_batches` are measured against `fit` as it is; the former on a GPU too, if there
+is one. Sentences have 20 to 400 frames.
 """
 
 import json
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import torch
 from torch.utils.data import DataLoader, Dataset
 
@@ -18,18 +22,21 @@ from sigflow.data.augment import Augmentation, augment
 from sigflow.data.clips import Clips
 from sigflow.data.folds import Fold
 from sigflow.data.targets import Targets, make_targets, vocabulary, words
-from sigflow.features.frontend import Sequences, compute_features
+from sigflow.features.frontend import Sequences, compute_features, input_shapes
 from sigflow.losses import Ctc, classification_loss, ctc_loss
 from sigflow.models.portfolio import Portfolio
 from sigflow.models.recogniser import Recogniser
 from sigflow.models.rocket import RocketModel
 from sigflow.optim import make_optimiser
 from sigflow.recipes.catalogue import RECIPES
-from sigflow.recipes.recipe import Recipe
+from sigflow.recipes.recipe import Recipe, override
 from sigflow.training import build, fit
+from sigflow.training.batches import draw_batches
 from tests.recipes.test_catalogue import FRAMES, fitted, moving_clips
 
 EPOCHS, REPEATS = 3, 3
+BUCKETS = 8
+IN_BF16 = ("isolated_gestures", "unified_signs", "lip_reading_v3")
 
 
 class PlainClips(Dataset[tuple[torch.Tensor, int]]):
@@ -125,14 +132,74 @@ def measure(recipe: Recipe) -> dict[str, float]:
     return {"fit_clips_per_s": round(count / ours), "plain_clips_per_s": round(count / plain), "ratio": round(ratio, 2)}
 
 
+def measure_precision(recipe: Recipe, device: torch.device) -> dict[str, float]:
+    """How many times as fast as float32 bfloat16 is, median of REPEATS turns; macro-F1 of the test part with both."""
+    recipe = override(fitted(recipe), ["train.epochs=12", "train.patience=12"])
+    clips = moving_clips(recipe, each=40)
+    labels = vocabulary(words(clips, sentences=False), blank=False)
+    rows = np.arange(len(clips))
+    fold = Fold(0, rows[rows % 5 < 3], rows[rows % 5 == 3], rows[rows % 5 == 4])
+    both = [override(recipe, [f"train.precision={name}"]) for name in ("fp32", "bf16")]
+    scores = [fit(each, clips, labels, fold, device=device).metrics["macro_f1"] for each in both]
+    times = [[seconds(partial(fit, each, clips, labels, fold, device=device)) for each in both] for _ in range(REPEATS)]
+    ratio = float(np.median([full / half for full, half in times]))
+    return {"ratio": round(ratio, 2), "fp32_macro_f1": round(scores[0], 3), "bf16_macro_f1": round(scores[1], 3)}
+
+
+def measure_buckets(augmented: bool) -> dict[str, float]:
+    """Padding, and seconds of an epoch, of `continuous_signs` with and without batches of similar lengths."""
+    recipe = override(fitted(RECIPES["continuous_signs"]), [f"train.epochs={EPOCHS}", f"train.patience={EPOCHS}"])
+    recipe = recipe if augmented else recipe.model_copy(update={"augmentation": Augmentation()})
+    clips = sentences_of_many_lengths(recipe)
+    labels = vocabulary(words(clips, sentences=True), blank=True)
+    rows = np.arange(len(clips))
+    fold = Fold(0, rows[:-20], rows[-20:-1], rows[-1:])
+    ways = {
+        1: override(recipe, ["train.bucket_batches=1"]),
+        BUCKETS: override(recipe, [f"train.bucket_batches={BUCKETS}"]),
+    }
+    times = [[seconds(fit, each, clips, labels, fold) / EPOCHS for each in ways.values()] for _ in range(REPEATS)]
+    plain, similar = np.median(times, 0)
+    lengths_N = clips.offsets.diff()
+    shares = []
+    for each in ways.values():
+        drawn = draw_batches(torch.from_numpy(fold.train), lengths_N, each.train, torch.Generator().manual_seed(0))
+        shares.append(1 - int(lengths_N[fold.train].sum()) / sum(len(b) * int(lengths_N[b].max()) for b in drawn))
+    return {"plain_padding": round(shares[0], 2), "similar_padding": round(shares[1], 2), "plain_s": round(plain, 2),
+            "similar_s": round(similar, 2), "ratio": round(plain / similar, 2)}  # fmt: skip
+
+
+def sentences_of_many_lengths(recipe: Recipe, count: int = 340) -> Clips:
+    """Noise: how long training takes does not depend on what is in it."""
+    generator = torch.Generator().manual_seed(0)
+    lengths_N = torch.randint(20, 401, (count,), generator=generator)
+    offsets = torch.cat([torch.zeros(1, dtype=torch.int64), lengths_N.cumsum(0)])
+    frames, shapes = int(offsets[-1]), input_shapes([recipe.frontend])
+    table = pa.table({"clip_id": [f"{row:03d}" for row in range(count)], "subject": ["somebody"] * count,
+                      "glosses": [[f"g{row % 7}", f"g{row % 5}"] for row in range(count)]})  # fmt: skip
+    return Clips(
+        table, offsets, torch.cat([torch.arange(int(length)) / 25 for length in lengths_N]), torch.ones(count),
+        {part: torch.rand(frames, *shape, generator=generator) for part, shape in shapes.items()},
+    )  # fmt: skip
+
+
 def main() -> None:
-    """One line per recipe, then all as JSON."""
+    """One line per recipe and way, then all as JSON."""
     torch.set_num_threads(1)
-    found = {}
+    found: dict[str, dict[str, Any]] = {}
+
+    def told(what: str, name: str, figures: dict[str, float]) -> None:
+        found.setdefault(what, {})[name] = figures
+        print(f"{what}, {name}: {figures}", flush=True)
+
     for name, recipe in RECIPES.items():
-        found[name] = measure(recipe)
-        print(f"{name}: {found[name]}", flush=True)
-    print(json.dumps({"frames": FRAMES, "epochs": EPOCHS, "recipes": found}))
+        told("recipes", name, measure(recipe))
+    for device in ("cpu", *(["cuda"] if torch.cuda.is_available() else [])):
+        for name in IN_BF16:
+            told(f"bf16 on {device}", name, measure_precision(RECIPES[name], torch.device(device)))
+    for name, augmented in (("as it is", True), ("without augmentation", False)):
+        told(f"bucket_batches={BUCKETS}", f"continuous_signs {name}", measure_buckets(augmented))
+    print(json.dumps({"frames": FRAMES, "epochs": EPOCHS, **found}))
 
 
 if __name__ == "__main__":

@@ -1,20 +1,31 @@
 """If these fail, a set that is too large for memory is trained on other numbers, or loses clips on the way."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
+from sigflow.data import spool
 from sigflow.data.augment import Augmentation
-from sigflow.data.clips import Clips
+from sigflow.data.clips import Clips, load_clips
 from sigflow.data.folds import Fold
 from sigflow.recipes.catalogue import find_recipe
 from sigflow.recipes.recipe import Recipe, override
+from sigflow.storage import Location
 from sigflow.training import fit, parts
 
 PLAIN = override(
     find_recipe("isolated_gestures"), ["train.epochs=3", "model.hidden=[8]", "model.dense=8", "train.batch_size=8"]
 )
 AUGMENTED = PLAIN.model_copy(update={"augmentation": Augmentation(noise_sizes=0.02)})
+
+
+@pytest.fixture
+def mapped(gesture_landmarks: Location, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Clips:
+    monkeypatch.setenv("SIGFLOW_SPOOL", str(tmp_path))
+    monkeypatch.setattr(spool, "MEMORY_SHARE", 0.0)
+    return load_clips(gesture_landmarks, PLAIN.parts)
 
 
 @pytest.fixture
@@ -35,6 +46,18 @@ def test_little_memory_changes_no_number(
     assert len(little.test_probs) == len(much.test_probs) == len(fold.test)
     monkeypatch.setattr(parts.Part, "sample", lambda part: part.fitting.load(part.rows))
     assert fit(recipe, clips, labels, fold).history == much.history
+
+
+@pytest.mark.parametrize("recipe", [PLAIN, AUGMENTED], ids=["plain", "augmented"])
+def test_clips_that_are_mapped_from_disk_train_the_same_model(
+    recipe: Recipe, clips: Clips, labels: list[str], fold: Fold, mapped: Clips
+) -> None:
+    assert mapped.spool is not None
+    mine, theirs = fit(recipe, mapped, labels, fold), fit(recipe, clips, labels, fold)
+    assert mine.history == theirs.history
+    assert all(torch.equal(weight, theirs.weights[name]) for name, weight in mine.weights.items())
+    assert len(mine.test_probs) == len(fold.test)
+    assert all(np.array_equal(a, b) for a, b in zip(mine.test_probs, theirs.test_probs, strict=True))
 
 
 @pytest.mark.usefixtures("little_memory")

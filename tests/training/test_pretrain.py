@@ -5,6 +5,7 @@ Shape suffixes: B clips, T frames, P numbers of phonology, U codebooks.
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -16,7 +17,7 @@ from sigflow.recipes.catalogue import find_recipe
 from sigflow.recipes.recipe import override
 from sigflow.recipes.ways import Pretraining
 from sigflow.storage import Location
-from sigflow.training import fit
+from sigflow.training import fit, parts
 from sigflow.training.pretrain import masked_frames
 from sigflow.training.units import UNKNOWN, find_units
 from tests.training.killed import killed_and_resumed
@@ -28,6 +29,13 @@ PLAIN = override(
     ["train.epochs=2", "optim.lr=1e-2", "augmentation.noise_sizes=0.02"],
 )
 MASKED = override(PLAIN, ["pretraining.masked_epochs=12", "pretraining.lr=1e-2"])
+
+QUANTISED = ["pretraining.masked_epochs=3", "pretraining.quantiser_epochs=2"]
+
+
+def posed(clips: Clips) -> Clips:
+    """With a body that nobody saw."""
+    return replace(clips, parts=clips.parts | {"pose": torch.full((len(clips.time_s_S), 33, 3), torch.nan)})
 
 
 def test_masked_frames_are_filled_in_better_with_every_epoch(clips: Clips, labels: list[str], fold: Fold) -> None:
@@ -43,12 +51,11 @@ def test_masked_frames_are_filled_in_better_with_every_epoch(clips: Clips, label
 def test_a_killed_pretraining_goes_on_and_ends_with_the_same_numbers(
     clips: Clips, labels: list[str], fold: Fold, at: Location
 ) -> None:
-    recipe = override(MASKED, ["pretraining.masked_epochs=3", "pretraining.quantiser_epochs=2"])
-    posed = replace(clips, parts=clips.parts | {"pose": torch.full((len(clips.time_s_S), 33, 3), torch.nan)})
-    whole = fit(recipe, posed, labels, fold)
+    recipe = override(MASKED, QUANTISED)
+    whole = fit(recipe, posed(clips), labels, fold)
     assert [epoch["quantiser"] for epoch in whole.pretraining] == [0, 0, 0, 1, 1]
     for moment in (2, 4, 6):
-        resumed = killed_and_resumed(recipe, posed, labels, fold, at, after=moment)
+        resumed = killed_and_resumed(recipe, posed(clips), labels, fold, at, after=moment)
         assert resumed.pretraining == whole.pretraining
         assert resumed.history == whole.history
         at.delete()
@@ -67,6 +74,31 @@ def test_unlabelled_clips_are_learnt_from_unless_their_person_is_judged_or_teste
     column = clips.table.schema.get_field_index("subject")
     others = replace(clips, table=clips.table.set_column(column, "subject", [["somebody"] * len(subjects)]))
     assert fit(recipe, clips, labels, fold, unlabelled=others).pretraining != without.pretraining
+
+
+def test_clips_that_are_too_many_for_memory_are_learnt_from_batch_by_batch(
+    clips: Clips, labels: list[str], fold: Fold, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Labelled and unlabelled ones mixed, as they would be from memory; augmented ones draw other chances."""
+    recipe = override(MASKED, ["pretraining.masked_epochs=3", "augmentation.noise_sizes=0", "train.batch_size=8"])
+    column = clips.table.schema.get_field_index("subject")
+    others = replace(clips, table=clips.table.set_column(column, "subject", [["somebody"] * len(clips)]))
+    monkeypatch.setattr(parts.Part, "sample", lambda part: part.fitting.load(part.rows))  # the scaler's alone is less
+    whole = fit(recipe, clips, labels, fold, unlabelled=others)
+    loaded: list[int] = []
+    load = parts.Fitting.load
+    monkeypatch.setattr(parts, "_BATCH", 4)
+    monkeypatch.setattr(parts, "NUMBERS_AT_ONCE", 1)
+
+    def counted(self: parts.Fitting, rows: np.ndarray, *, augmented: bool = False) -> parts.Batch:
+        loaded.append(len(rows))
+        return load(self, rows, augmented=augmented)
+
+    monkeypatch.setattr(parts.Fitting, "load", counted)
+    little = fit(recipe, clips, labels, fold, unlabelled=others)
+    assert [epoch["loss"] for epoch in little.pretraining] == [epoch["loss"] for epoch in whole.pretraining]
+    assert sorted(loaded)[-2] <= 8 < sorted(loaded)[-1] == len(fold.train)  # for the scaler
+    assert len(fit(override(recipe, QUANTISED), posed(clips), labels, fold).pretraining) == 5
 
 
 @pytest.mark.parametrize("share", [0.2, 0.6])
