@@ -34,7 +34,7 @@ from sigflow.training import fit
 Once = Callable[[str, Callable[[Path], object]], Path]
 
 
-class Scheduling(LoadFileScheduling):
+class Scheduling(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
     """Files stay whole. Two processes have a Ray cluster each and begin with all that waits for it; others compute."""
 
     def _split_scope(self, nodeid: str) -> str:

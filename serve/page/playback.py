@@ -26,7 +26,8 @@ async def played(clip: Recorded, wanted: str) -> Response:
     size = clip.stored.bytes
     start, end, status = 0, size, 200
     if match := _RANGE.fullmatch(wanted.replace(" ", "")):
-        start, end = _bounds(*match.groups(), size)
+        first, last = match.groups()
+        start, end = _bounds(first, last, size)
         status = 206
     headers = {
         "Accept-Ranges": "bytes",

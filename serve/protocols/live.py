@@ -11,7 +11,6 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
-from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -20,9 +19,8 @@ from fastapi import APIRouter, WebSocket
 
 from serve.bodies.arrow import table_rows
 from serve.bodies.frames import Block, Picture, of_picture, of_text
-from serve.hosting.batching import RETRY_AFTER
 from serve.hosting.shelf import Model, Shelf
-from serve.problems import BadInputError, ProblemError
+from serve.problems import RETRY_AFTER, BadInputError, ProblemError
 from serve.protocols.session import Heard, hear
 from serve.protocols.sockets import Streams
 from serve.protocols.video import extractor_options
@@ -148,7 +146,11 @@ async def _pictures(socket: WebSocket, model: Model, limits: Limits) -> AsyncIte
             camera = await asyncio.wrap_future(starting)
         except (RuntimeError, UserError) as error:
             raise ProblemError(503, "what looks at pictures does not start; try again", RETRY_AFTER) from error
-        look = partial(asyncio.get_running_loop().run_in_executor, thread, camera.look)
+        loop = asyncio.get_running_loop()
+
+        async def look(jpeg: bytes, time_s: float, anew: bool) -> tuple[Kind, pa.Table] | None:
+            return await loop.run_in_executor(thread, camera.look, jpeg, time_s, anew)
+
         yield Pictures(socket, model, limits, options, look)
     finally:
         stopped.set()

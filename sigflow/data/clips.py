@@ -97,11 +97,9 @@ class Clips:
         """The inverse of `arrays`, or of `outline`: from a spool of this machine, which is not removed in the end."""
         if "source" in arrays:
             return _mapped(arrays["source"], arrays["table"], arrays["offsets"], arrays["shapes"], borrowed=True)
-        return cls(
-            arrays["table"],
-            *(_read_only(arrays[name]) for name in ("offsets", "time_s", "aspect")),
-            {part: _read_only(points) for part, points in arrays["parts"].items()},
-        )
+        offsets, time_s_S, aspect_N = (_read_only(arrays[name]) for name in ("offsets", "time_s", "aspect"))
+        parts = {part: _read_only(points) for part, points in arrays["parts"].items()}
+        return cls(arrays["table"], offsets, time_s_S, aspect_N, parts)
 
     def close(self) -> None:
         """Let others remove the spool, if there is one; whoever still has these clips can read them."""

@@ -115,7 +115,7 @@ def _opened(folder: Path, shapes: Shapes, size: int) -> Iterator[Put]:
         assert first + len(data) <= shapes[name][0]
         if not data.size:
             return
-        left, at = memoryview(data).cast("B"), first * data[:1].nbytes
+        left, at = memoryview(data.data).cast("B"), first * data[:1].nbytes
         try:
             while left:  # and not through the mapping: where the disk is full, that ends the process without a word
                 written = os.pwrite(files[name], left, at)

@@ -229,8 +229,9 @@ def _asked(_: argparse.Namespace) -> dict[str, Any]:
     """The job that a line of stdin describes."""
     wanted = json.loads(sys.stdin.readline())
     threading.Thread(target=_end_with_caller, daemon=True).start()
-    places = {key: locate(wanted.pop(key)) for key in ("videos", "out", "registry")}
-    return learn(recipe=find_recipe(wanted.pop("recipe")), **places, **wanted).model_dump(mode="json")
+    videos, out, registry = (locate(wanted.pop(key)) for key in ("videos", "out", "registry"))
+    recipe = find_recipe(wanted.pop("recipe"))
+    return learn(videos, out, recipe, registry=registry, **wanted).model_dump(mode="json")
 
 
 def _end_with_caller() -> None:

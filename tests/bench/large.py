@@ -71,7 +71,7 @@ def make(place: Path, gib: float) -> int:
     for first in range(0, count, PER_FILE):
         numbers = range(first, min(first + PER_FILE, count))
         columns: dict[str, list[Any]] = {field.name: [None] * len(numbers) for field in schema}
-        hands = {part: [] for part in LANDMARKS}
+        hands: dict[str, list[Any]] = {part: [] for part in LANDMARKS}
         for number in numbers:
             begin, end = shapes[number % 6]
             moved = begin + share * (end - begin) + rng.random((FRAMES, 63), np.float32) / 8

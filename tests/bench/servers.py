@@ -73,7 +73,7 @@ def cluster() -> Iterator[dict[str, str]]:
         "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32),
         "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "serve.edge.middlewares",
     }  # fmt: skip
-    command = [
+    command: list[str | Path] = [
         programs / "ray", "start", "--head", "--block", "--node-ip-address", "127.0.0.1", "--port", str(port),
         "--dashboard-host", "127.0.0.1", "--dashboard-port", str(free_port()),
     ]  # fmt: skip

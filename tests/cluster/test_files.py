@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.cluster import checks
 from tests.cluster.files import (
@@ -21,7 +22,6 @@ from tests.cluster.files import (
     kinds,
     pods,
     texts,
-    yaml,
 )
 
 README = (CLUSTER / "README.md").read_text()
@@ -274,11 +274,12 @@ def test_a_secret_in_a_file_is_found(leaked: str) -> None:
 def test_pods_and_images_that_are_wrong_are_found() -> None:
     with pytest.raises(AssertionError):
         checks.check_image(f"registry.example.com/sigflow:{VERSION}9-cpu", "cpu")
-    for spoil in (
+    spoils: tuple[Callable[[Any], object], ...] = (
         lambda pod: pod["securityContext"].update(runAsUser=0),
         lambda pod: pod["containers"][0]["securityContext"].update(allowPrivilegeEscalation=True),
         lambda pod: pod["containers"][0]["resources"]["requests"].pop("memory"),
-    ):
+    )
+    for spoil in spoils:
         pod = pods()[0]
         spoil(pod)
         with pytest.raises(AssertionError):

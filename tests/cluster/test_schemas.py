@@ -8,13 +8,14 @@ from typing import Any
 import jsonschema
 import kubernetes_validate
 import pytest
+import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
 from ray.serve.config import AutoscalingConfig
 from ray.serve.schema import DeploymentSchema, ServeDeploySchema
 
 from serve.app import settings_of
 from sigflow.errors import UserError
-from tests.cluster.files import CRDS, KUBERAY, LAUNCHED, ROOT, Document, crd, documents, kinds, yaml
+from tests.cluster.files import CRDS, KUBERAY, LAUNCHED, ROOT, Document, crd, documents, kinds
 
 Spoil = Callable[[Any], object]
 OWN_KINDS = "v1", "apps/v1", "networking.k8s.io/v1", "policy/v1"

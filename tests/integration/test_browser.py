@@ -4,7 +4,7 @@ import asyncio
 import shutil
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -86,13 +86,17 @@ def record(page: Page, url: str, subject: str, gesture: str) -> None:
     page.wait_for("#unsent", "All clips are sent")
     while (there := clips_of(page)) > TAKES:  # Escape came late
         page.click("#queue li:first-child .danger")
-        wait_for(lambda there=there: clips_of(page) < there, seconds=30)
+        wait_for(fewer_than(page, there), seconds=30)
     assert "kept as number" in page.text("#queue li")
     assert f"{subject} {TAKES}" in page.text("#labels button[aria-pressed=true]")
 
 
 def clips_of(page: Page) -> int:
     return int(page.run("return document.querySelectorAll('#queue li').length"))
+
+
+def fewer_than(page: Page, count: int) -> Callable[[], bool]:
+    return lambda: clips_of(page) < count
 
 
 def train(page: Page, url: str) -> None:

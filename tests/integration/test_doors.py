@@ -5,13 +5,14 @@ import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.integration.conftest import Cluster
+from tests.integration.conftest import ROOT, Cluster
 
 # Of each of Ray's doors at least one: who may not come in here, must not elsewhere.
-DOORS = [
+DOORS: list[tuple[str, str, dict[str, Any] | None]] = [
     ("GET", "/api/version", None),
     ("GET", "/api/jobs/", None),
     ("POST", "/api/jobs/", {"entrypoint": "touch {folder}/broken_in", "submission_id": "broken-in"}),
@@ -83,7 +84,7 @@ def test_a_job_cannot_join_without_the_token(
         "--out",
         tmp_path / "run",
     )
-    refused = cluster.run(sys.executable, *words, "--folds", "2", "--force", "too_many_parameters", **wrong)
+    refused = cluster.run(sys.executable, *words, "--folds", "2", "--force", "too_many_parameters", cwd=ROOT, **wrong)
     assert refused.returncode == 2, refused.stderr
     assert "cannot join the Ray cluster" in refused.stderr.splitlines()[-1]
     assert "Traceback" not in refused.stderr

@@ -85,7 +85,8 @@ def test_the_clusters_status_shows_what_can_never_be_placed(cluster: Cluster, tm
     try:
         assert asking.stdout is not None
         assert asking.stdout.readline() == b"asked\n"
-        end, seen = time.monotonic() + 30, {}
+        end = time.monotonic() + 30
+        seen: dict[str, Any] = {}
         while not seen.get("waiting") and time.monotonic() < end:  # nodes tell of what waits about once a second
             seen = cluster.job("status", "--cluster")["cluster"]
     finally:

@@ -1,5 +1,7 @@
 """If these fail, clips are left out of an epoch, or batches of similar lengths are mostly padding after all."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -14,7 +16,7 @@ from sigflow.training.batches import draw_batches
 LENGTHS_N = torch.randint(20, 401, (1003,), generator=torch.Generator().manual_seed(0))
 
 
-def drawn(rows_N: torch.Tensor, batch_size: int = 16, **settings: int) -> list[torch.Tensor]:
+def drawn(rows_N: torch.Tensor, batch_size: int = 16, **settings: Any) -> list[torch.Tensor]:
     config = TrainConfig(batch_size=batch_size, **settings)
     return draw_batches(rows_N, LENGTHS_N, config, torch.Generator().manual_seed(1))
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -19,7 +20,7 @@ from tests.serve.page.pages import Browser, page
 from tests.serve.protocols.videos import sound, video
 from tests.serve.test_api import problem
 
-LIMITS = {"video_bytes": 1 << 20, "video_seconds": 10.0}
+LIMITS: dict[str, Any] = {"video_bytes": 1 << 20, "video_seconds": 10.0}
 
 
 @pytest.fixture(scope="module")
