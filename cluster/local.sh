@@ -1,5 +1,7 @@
 #!/usr/bin/env bash
-# A token-protected Ray cluster of this machine alone: `make cluster` and `make cluster-stop`, which is start and stop.
+# A token-protected Ray cluster on this machine: `make cluster` and `make cluster-stop`, which is start and stop.
+# The dashboard, and with it the jobs API, listens on loopback. Ray's own ports listen on all interfaces whatever it is
+# told, and ask for the token.
 # It ends with what `stop` kills and nothing else: `ray stop` would end every cluster that runs here.
 set -euo pipefail
 
@@ -28,10 +30,10 @@ PY
 
 usage() {
   cat <<TEXT
-A cluster runs, for this machine and with a token (~/.ray/auth_token, unless RAY_AUTH_TOKEN_PATH says otherwise). To use it:
+A cluster runs, and asks for a token (in ~/.ray/auth_token, unless RAY_AUTH_TOKEN_PATH says otherwise). To use it:
 
   export RAY_AUTH_MODE=token
-  ray job submit --address $url --working-dir . -- python jobs/extract.py --videos "\$PWD/my_clips" --out "\$PWD/landmarks"
+  ray job submit --address $url --runtime-env cluster/code.yaml -- python jobs/extract.py --videos "\$PWD/my_clips" --out "\$PWD/landmarks"
   RAY_ADDRESS=127.0.0.1:$port python jobs/status.py --cluster
   serve deploy --address $url serve/config.yaml
 
