@@ -1,11 +1,14 @@
 """How bundles are served. In config.yaml it is the deployment's `user_config`, which changes without a restart."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
-from sigflow.bundle import PrecisionName
+from sigflow.bundle import PrecisionName, read_bundle
 from sigflow.config import Config
+from sigflow.errors import UserError
+from sigflow.storage import locate
 
 
 class Served(Config):
@@ -102,3 +105,28 @@ class Settings(Config):
     limits: Limits = Limits()
     batch_frames: int = Field(default=8_192, gt=0)  # clips x frames of the longest, of one run of the graph
     threads: int = Field(default=1, gt=0)  # of a run of the graph
+
+
+def settings_of(values: Mapping[str, Any]) -> Settings:
+    """Settings from JSON or YAML.
+
+    Raises:
+        UserError: an unknown key, or a value that is not allowed.
+    """
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UserError(f"settings: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+
+
+def verify(settings: Settings) -> None:
+    """Read what is to be served here first, so that bad bundles never reach a replica.
+
+    Raises:
+        UserError: nothing to serve, or a bundle that is not whole.
+    """
+    if not settings.bundles and settings.registry is None:
+        raise UserError("no bundle to serve; give the --out of jobs/ensemble.py")
+    for served in settings.bundles:
+        read_bundle(locate(served.bundle), served.precision)

@@ -76,7 +76,7 @@ def test_a_replicas_own_port_is_open_to_this_machine_alone_and_asks_for_a_key(op
         assert answers(f"http://127.0.0.1:{port}/readyz")
         assert httpx.post(ask, content=clip(), headers=json).status_code == 401
         assert httpx.post(ask, content=clip(), headers=json | {"x-api-key": opened.secret}).status_code == 200
-        assert httpx.get(f"http://127.0.0.1:{port}/readyz", headers={"x-request-id": b"\xff"}).status_code == 400
+        assert httpx.get(f"http://127.0.0.1:{port}/readyz", headers={b"x-request-id": b"\xff"}).status_code == 400
 
 
 def test_where_clients_ask_is_what_they_were_told(opened: Open) -> None:
