@@ -10,6 +10,8 @@ import queue
 import signal
 import socket
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import ray
@@ -18,8 +20,7 @@ from ray import serve
 
 from serve.access.guard import refuse_open
 from serve.access.keys import ENVIRONMENT
-from serve.app import deployment, settings_of, verify
-from serve.settings import Access, Served, Settings
+from serve.settings import Access, Served, Settings, settings_of, verify
 from sigflow.bundle import PRECISIONS
 from sigflow.errors import UserError
 from sigflow.pipelines import job
@@ -64,8 +65,7 @@ def main(args: argparse.Namespace) -> dict[str, object]:
     if settings.page and settings.page.folder:
         job.refuse_unshared(locate(settings.page.folder))
     try:
-        serve.start(http_options={"host": args.host, "port": args.port, "request_timeout_s": 30})
-        _deploy(settings, args.replicas)
+        _start(settings, args)
         print(f"serving on http://{args.host}:{args.port} (docs at /docs); Ctrl-C stops", file=sys.stderr, flush=True)
         generation = 0
         while asked.get() == signal.SIGHUP:
@@ -117,7 +117,20 @@ def _read_yaml(file: Location) -> dict[str, Any]:
     return values
 
 
+def _start(settings: Settings, args: argparse.Namespace) -> None:
+    """Ray's proxy and the first replica side by side: `serve.start` ends only when the one is there."""
+    with ThreadPoolExecutor(1) as side:
+        listens = side.submit(serve.start, http_options={"host": args.host, "port": args.port, "request_timeout_s": 30})
+        while not (listens.done() or _serve_runs()):
+            time.sleep(0.02)
+        if not (listens.done() and listens.exception()):
+            _deploy(settings, args.replicas)
+        listens.result()
+
+
 def _deploy(settings: Settings, replicas: tuple[int, int]) -> None:
+    from serve.app import deployment  # here: what a replica needs is read while Ray's controller starts
+
     least, most = replicas
     scale: dict[str, Any] = {"num_replicas": least}
     if most > least:
@@ -142,11 +155,18 @@ def _refuse_port_in_use(host: str, port: int) -> None:
 
 def _refuse_second_serve() -> None:
     """A cluster has one Serve: starting another would give it our port and our bundles, and stopping would end it."""
+    if _serve_runs():
+        raise UserError(
+            "Ray Serve runs on this cluster already; deploy to it with `serve deploy`, or unset RAY_ADDRESS"
+        )
+
+
+def _serve_runs() -> bool:
     try:
         ray.get_actor("SERVE_CONTROLLER_ACTOR", namespace="serve")
     except ValueError:
-        return
-    raise UserError("Ray Serve runs on this cluster already; deploy to it with `serve deploy`, or unset RAY_ADDRESS")
+        return False
+    return True
 
 
 if __name__ == "__main__":

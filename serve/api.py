@@ -32,6 +32,7 @@ def make_api(shelf: Shelf, door: Door | None = None, *, names_answers: bool = Tr
     """
     api = FastAPI(title="sigflow", version="1", description=_DESCRIPTION, redoc_url=None)
     answer_errors_as_problems(api)
+    api.include_router(native_routes(shelf))
 
     @api.get("/healthz")
     async def healthz() -> dict[str, str]:
@@ -46,7 +47,6 @@ def make_api(shelf: Shelf, door: Door | None = None, *, names_answers: bool = Tr
         names = sorted({model.manifest.name for model in shelf.models})
         return {"status": "ready", "models": names} | ({"refused": True} if shelf.refused else {})
 
-    api.include_router(native_routes(shelf))
     api.include_router(oip_routes(shelf))
     readers = Readers()
     api.include_router(video_routes(shelf, readers))

@@ -2,11 +2,9 @@
 
 import logging
 import os
-from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI
-from pydantic import ValidationError
 from ray import serve
 from ray.serve import Application
 
@@ -14,11 +12,8 @@ from serve.access.guard import Door, keyring
 from serve.api import make_api
 from serve.hosting.memory import return_large_blocks
 from serve.hosting.shelf import Shelf
-from serve.page.recordings import refuse_unwritable
-from serve.settings import Settings
-from serve.telemetry.meters import meter
-from sigflow.bundle import read_bundle
-from sigflow.errors import UserError
+from serve.settings import Settings, settings_of, verify
+from serve.telemetry.meters import Meters
 from sigflow.storage import locate
 
 log = logging.getLogger(__name__)
@@ -40,33 +35,6 @@ def build(args: dict[str, Any]) -> Application:
     settings = settings_of(args)
     verify(settings)
     return deployment(settings)
-
-
-def settings_of(values: Mapping[str, Any]) -> Settings:
-    """Settings from JSON or YAML.
-
-    Raises:
-        UserError: an unknown key, or a value that is not allowed.
-    """
-    try:
-        return Settings.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise UserError(f"settings: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
-
-
-def verify(settings: Settings) -> None:
-    """Read what is to be served here first, so that bad bundles never reach a replica.
-
-    Raises:
-        UserError: nothing to serve, a bundle that is not whole, or a page's folder that cannot be written into.
-    """
-    if not settings.bundles and settings.registry is None:
-        raise UserError("no bundle to serve; give the --out of jobs/ensemble.py, or --page DIR to make one")
-    if settings.page and settings.page.folder:
-        refuse_unwritable(locate(settings.page.folder))
-    for served in settings.bundles:
-        read_bundle(locate(served.bundle), served.precision)
 
 
 def deployment(settings: Settings | None = None, **options: Any) -> Application:
@@ -93,7 +61,7 @@ class Recognisers:
 
     def __init__(self) -> None:
         return_large_blocks()
-        self._shelf, self._door = Shelf(meter=meter), Door()
+        self._shelf, self._door = Shelf(meter=Meters()), Door()
 
     async def reconfigure(self, user_config: dict[str, Any]) -> None:
         """Serve what the settings say from now on; requests are answered meanwhile.

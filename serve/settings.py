@@ -3,10 +3,13 @@
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
-from sigflow.bundle import PrecisionName
+from serve.page.recordings import refuse_unwritable
+from sigflow.bundle import PrecisionName, read_bundle
 from sigflow.config import Config
+from sigflow.errors import UserError
+from sigflow.storage import locate
 
 BUNDLES = "bundles"  # below a page's folder: the registry of what was trained there
 
@@ -134,3 +137,30 @@ class Settings(Config):
             return values
         # Looked at often: who trains on the page wants to try what was made.
         return {**values, "registry": Registry(uri=f"{str(folder).rstrip('/')}/{BUNDLES}", refresh_s=2.0)}
+
+
+def settings_of(values: Mapping[str, Any]) -> Settings:
+    """Settings from JSON or YAML.
+
+    Raises:
+        UserError: an unknown key, or a value that is not allowed.
+    """
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UserError(f"settings: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+
+
+def verify(settings: Settings) -> None:
+    """Read what is to be served here first, so that bad bundles never reach a replica.
+
+    Raises:
+        UserError: nothing to serve, a bundle that is not whole, or a page's folder that cannot be written into.
+    """
+    if not settings.bundles and settings.registry is None:
+        raise UserError("no bundle to serve; give the --out of jobs/ensemble.py, or --page DIR to make one")
+    if settings.page and settings.page.folder:
+        refuse_unwritable(locate(settings.page.folder))
+    for served in settings.bundles:
+        read_bundle(locate(served.bundle), served.precision)

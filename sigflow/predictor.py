@@ -5,6 +5,7 @@ Shape suffixes: B clips, T frames, P points, K classes.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -26,7 +27,7 @@ class ClipInput:
     time_s: np.ndarray
     aspect: float
 
-    @property
+    @cached_property
     def found(self) -> float:
         """Share of frames in which any part was detected."""
         seen = [~np.isnan(points.reshape(len(points), -1)).all(1) for points in self.parts.values()]

@@ -115,23 +115,18 @@ def part_points(part: str, frames: Sequence[Any], shape: tuple[int, ...], limits
 
 def _numbers_of_all(frames: Sequence[Any], shape: tuple[int, ...]) -> np.ndarray | None:
     """(T, *shape) of frames as most clients send them, at once; None: something is missing or wrong in one of them."""
-    if not frames or not _are_lists(frames, shape[0]):
-        return None
-    numbers = chain.from_iterable(frames)
-    if len(shape) == 2:
-        if not _are_lists(chain.from_iterable(frames), shape[1]):
-            return None
-        numbers = chain.from_iterable(numbers)
+    numbers: Iterable[Any] = frames
     try:
-        flat = array("f", numbers)
+        for depth, size in enumerate(shape):
+            lists = chain.from_iterable(frames) if depth else frames
+            if set(map(len, lists)) != {size}:
+                return None
+            numbers = chain.from_iterable(numbers)
+        flat = array("f", numbers)  # of numbers alone: it reads none from text
     except (TypeError, OverflowError):
         return None
     whole = np.frombuffer(flat, np.float32).reshape(len(frames), *shape)
     return whole if np.isfinite(whole).all() else None
-
-
-def _are_lists(values: Iterable[Any], size: int) -> bool:
-    return all(type(value) is list and len(value) == size for value in values)
 
 
 def _numbers(frame: Any, shape: tuple[int, ...]) -> np.ndarray | None:

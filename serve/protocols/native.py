@@ -23,6 +23,21 @@ def native_routes(shelf: Shelf) -> APIRouter:
     """List, describe, predict."""
     routes = APIRouter(tags=["native"])
 
+    async def predict(name: str, version: str | None, request: Request) -> Response:
+        """Label and probabilities of one clip or several."""
+        found = await shelf.fetch(name, version)
+        limits = shelf.limits
+        body = await read_body(request, limits)
+        media_type = request.headers.get("content-type", JSON)
+        clips, wanted = read_clips(media_type, body, request.query_params, found.predictor.shapes, limits)
+        response = await predictions(shelf, found, clips, wanted)
+        return Response(response.model_dump_json(), media_type=JSON)
+
+    # Before all others, as each request is compared with one route after the other, and by Ray once more.
+    post_to_models(
+        routes, "predict", predict, response_model=PredictResponse, responses=PROBLEMS, openapi_extra=PREDICT
+    )
+
     @routes.get("/v1/models")
     async def models() -> dict[str, list[ModelSummary]]:
         """What is served. Of a registry only so many are named."""
@@ -51,19 +66,6 @@ def native_routes(shelf: Shelf) -> APIRouter:
         here = [model for model in shelf.models if model.manifest.name == name] or [found]
         return {"versions": [model.signals.now for model in here]}
 
-    async def predict(name: str, version: str | None, request: Request) -> Response:
-        """Label and probabilities of one clip or several."""
-        found = await shelf.fetch(name, version)
-        limits = shelf.limits
-        body = await read_body(request, limits)
-        media_type = request.headers.get("content-type", JSON)
-        clips, wanted = read_clips(media_type, body, request.query_params, found.predictor.shapes, limits)
-        response = await predictions(shelf, found, clips, wanted)
-        return Response(response.model_dump_json(), media_type=JSON)
-
-    post_to_models(
-        routes, "predict", predict, response_model=PredictResponse, responses=PROBLEMS, openapi_extra=PREDICT
-    )
     return routes
 
 
@@ -83,8 +85,8 @@ def post_to_models(routes: APIRouter, verb: str, answer: Answer, **described: An
 
     title, about = answer.__name__, answer.__doc__ or ""
     for path, route, name, description in (
-        ("{name}/versions/{version}", of_version, f"{title}_version", f"{about} By this version, whatever its share."),
         ("{name}", of_model, title, about),
+        ("{name}/versions/{version}", of_version, f"{title}_version", f"{about} By this version, whatever its share."),
     ):
         routes.post(f"/v1/models/{path}:{verb}", name=name, description=description, **described)(route)
 

@@ -16,6 +16,7 @@ from sigflow.predictor import Answer, ClipInput
 
 WINDOW = 500  # answers
 ENOUGH = 100  # answers before anything is said of them
+_TOLD_EVERY = 10  # answers: fewer change little of what the window says
 COLLAPSED = 0.5  # of the diversity that the bundle had on clips that it had not seen
 
 Tags = Mapping[str, str]
@@ -37,12 +38,13 @@ class Signals:
         self._label: deque[int] = deque(maxlen=WINDOW)
         self._prob: deque[float] = deque(maxlen=WINDOW)
         self._found: deque[float] = deque(maxlen=WINDOW)
-        self._answers = 0
+        self._answers = self._untold = 0
         self._shadowed: Counter[bool] = Counter()
 
     def add(self, clips: Sequence[ClipInput], answers: Sequence[Answer]) -> None:
         """Answers that a client was given. Of sentences each gloss counts, and as a blank one without any."""
         self._answers += len(clips)
+        self._untold += len(clips)
         said: list[tuple[int, float]] = []
         for clip, answer in zip(clips, answers, strict=True):
             self._found.append(clip.found)
@@ -57,7 +59,9 @@ class Signals:
         self._meter("clips_total", len(clips), self._tags)
         for k, count in Counter(k for k, _ in said).items():
             self._meter("labels_total", count, {**self._tags, "label": self._labels[k]})
-        state = self._state()
+        if self._untold < _TOLD_EVERY:
+            return
+        self._untold, state = 0, self._state()
         for name in ("diversity", "top_share", "drift", "collapsed"):
             if (value := state[name]) is not None:
                 self._meter(name, float(value), self._tags)
