@@ -13,7 +13,7 @@ from ray.autoscaler._private.util import prepare_config, validate_config
 from ray.serve.config import AutoscalingConfig
 from ray.serve.schema import DeploymentSchema, ServeDeploySchema
 
-from serve.app import settings_of
+from serve.settings import settings_of
 from sigflow.errors import UserError
 from tests.cluster.files import CRDS, KUBERAY, LAUNCHED, ROOT, Document, crd, documents, kinds
 

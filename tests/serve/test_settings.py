@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from serve.__main__ import _settings, flags
-from serve.app import settings_of
+from serve.settings import settings_of
 from serve.settings import BUNDLES, Settings
 from sigflow.errors import UserError
 
