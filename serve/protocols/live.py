@@ -21,8 +21,8 @@ from serve.bodies.arrow import table_rows
 from serve.bodies.frames import Block, Picture, of_picture, of_text
 from serve.hosting.shelf import Model, Shelf
 from serve.problems import RETRY_AFTER, BadInputError, ProblemError
-from serve.protocols.session import Heard, hear
 from serve.protocols.sockets import Streams
+from serve.protocols.source import Heard, hear
 from serve.protocols.video import extractor_options
 from serve.schemas import LandmarksTold
 from serve.settings import Limits
@@ -44,7 +44,7 @@ def live_routes(shelf: Shelf) -> APIRouter:
 
 
 class Pictures:
-    """A `session.Source`: of the pictures that come, each the newest when the one before it is done."""
+    """A `source.Source`: of the pictures that come, each the newest when the one before it is done."""
 
     def __init__(self, socket: WebSocket, model: Model, limits: Limits, options: DetectorOptions, look: Look) -> None:
         self._socket, self._shapes, self._limits = socket, model.predictor.shapes, limits
@@ -81,7 +81,7 @@ class Pictures:
             await asyncio.sleep(0)  # a client that sends without a pause is not to keep others from their turn
 
     async def next(self) -> Heard | None:
-        """See `session.Source`."""
+        """See `source.Source`."""
         while self._newest is None:
             if self._over:
                 return None
@@ -143,8 +143,9 @@ async def _pictures(socket: WebSocket, model: Model, limits: Limits) -> AsyncIte
     starting = thread.submit(_start, options, limits, stopped)
     try:
         try:
-            camera = await asyncio.wrap_future(starting)
-        except (RuntimeError, UserError) as error:
+            async with asyncio.timeout(limits.video_deadline_s):
+                camera = await asyncio.wrap_future(starting)
+        except (RuntimeError, UserError, TimeoutError) as error:
             raise ProblemError(503, "what looks at pictures does not start; try again", RETRY_AFTER) from error
         loop = asyncio.get_running_loop()
 

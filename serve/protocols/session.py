@@ -1,25 +1,23 @@
 """One stream of a client: frames in, events out. Three tasks share what is here, which is bounded.
 
-`receive` makes windows of frames, `recognise` asks the model about them, `send` tells the client. Windows that the
-model is too slow for are left out, the oldest first, so that events are not late; with `every_window` the client waits
-instead.
+`receive` makes windows of the frames that a `Source` gives, `recognise` asks the model about them, `send` tells the
+client. Windows that the model is too slow for are left out, the oldest first, so that events are not late; with
+`every_window` the client waits instead.
 """
 
 import asyncio
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
 from itertools import islice
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal
 
 from fastapi import WebSocket
 from pydantic import Field
-from starlette.websockets import WebSocketDisconnect
 
-from serve.bodies.frames import Block
 from serve.hosting.answers import prediction
 from serve.hosting.shelf import Model
 from serve.problems import BadInputError, ProblemError
+from serve.protocols.source import Source
 from serve.schemas import Closing, EventTold, Probabilities, Ready, StreamReset, StreamTold, Wanted
 from serve.settings import Limits
 from sigflow.config import Config
@@ -37,50 +35,6 @@ class StreamQuery(Config):
     probabilities: bool = Field(default=False, description="also what each window says")
     every_window: bool = Field(default=False, description="leave out no window: for recordings, sent at any speed")
     told: Literal["begun", "ended"] | None = Field(default=None, description="when events are told; else the bundle's")
-
-
-class Heard(NamedTuple):
-    """Frames that came, and what is told of them first."""
-
-    blocks: Iterable[Block]
-    told: Sequence[StreamTold] = ()
-
-
-class Source(Protocol):
-    """Where a session's frames come from.
-
-    Attributes:
-        reason: why no more of them come.
-        dropped: frames that were left out.
-        most_frames: in a message.
-    """
-
-    reason: Literal["end", "idle"]
-    dropped: int
-    most_frames: int
-
-    async def next(self) -> Heard | None:
-        """None: there is no more."""
-
-    async def watch(self) -> None:
-        """Runs beside `next`; what it raises ends the session."""
-
-
-async def hear(socket: WebSocket, idle_s: float) -> str | bytes:
-    """The client's next message.
-
-    Raises:
-        TimeoutError: none comes. WebSocketDisconnect: it is gone.
-    """
-    async with asyncio.timeout(idle_s):
-        message = await socket.receive()
-    if message["type"] == "websocket.disconnect":
-        raise WebSocketDisconnect(message.get("code") or 1005)
-    text: str | None = message.get("text")
-    if text is not None:
-        return text
-    body: bytes = message["bytes"]
-    return body
 
 
 class SlowClientError(Exception):

@@ -12,7 +12,8 @@ from starlette.websockets import WebSocketDisconnect
 from serve.hosting.shelf import Model, Shelf
 from serve.problems import Problem, ProblemError
 from serve.protocols.native import Name, Version
-from serve.protocols.session import Session, SlowClientError, Source, StreamQuery
+from serve.protocols.session import Session, SlowClientError, StreamQuery
+from serve.protocols.source import Source
 from serve.schemas import StreamError, StreamTold, query
 from serve.settings import Limits
 

@@ -14,8 +14,8 @@ from fastapi import APIRouter, WebSocket
 
 from serve.bodies.frames import of_bytes, of_text
 from serve.hosting.shelf import Model, Shelf
-from serve.protocols.session import Heard, hear
 from serve.protocols.sockets import Streams
+from serve.protocols.source import Heard, hear
 from serve.settings import Limits
 
 
@@ -25,7 +25,7 @@ def stream_routes(shelf: Shelf) -> APIRouter:
 
 
 class Messages:
-    """A `session.Source`: frames of landmarks, each message read when the one before it is dealt with."""
+    """A `source.Source`: frames of landmarks, each message read when the one before it is dealt with."""
 
     def __init__(self, socket: WebSocket, model: Model, limits: Limits) -> None:
         self._socket, self._shapes, self._limits = socket, model.predictor.shapes, limits
@@ -33,7 +33,7 @@ class Messages:
         self.dropped, self.most_frames = 0, limits.stream_message_frames
 
     async def next(self) -> Heard | None:
-        """See `session.Source`."""
+        """See `source.Source`."""
         try:
             message = await hear(self._socket, self._limits.stream_idle_s)
         except TimeoutError:

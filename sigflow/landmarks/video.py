@@ -191,12 +191,10 @@ def decode_jpeg(data: bytes, bounds: Bounds) -> Decoded:
     decoder.options = bounds.codec_options | {"err_detect": "explode"}
     decoder.thread_count = 1
     try:
-        frames = decoder.decode(av.Packet(data))
+        (frame,) = decoder.decode(av.Packet(data))
     except (FFmpegError, ValueError) as error:
         raise ClipError("decode", f"no whole JPEG, or one of more than {bounds.pixels} pixels") from error
-    if not frames:
-        raise ClipError("decode", "no picture in it")
-    return Decoded(frames[0], 0.0, None)
+    return Decoded(frame, 0.0, None)
 
 
 def upright_rgb(decoded: Decoded, *, mirrored: bool = False) -> np.ndarray:

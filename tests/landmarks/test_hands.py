@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sigflow.landmarks.hands import HandDetection, assign_sides, repaired
+from sigflow.landmarks.hands import HandDetection, LiveSides, assign_sides, repaired
 from sigflow.landmarks.synthetic import SUBJECTS, gesture_pose
 from sigflow.landmarks.synthetic.render import true_landmarks
 
@@ -112,3 +112,31 @@ def test_the_pose_decides_where_the_words_are_wrong_throughout() -> None:
 def test_frames_without_hands_stay_empty() -> None:
     assert assign_sides([]) == []
     assert assign_sides([[], []]) == [{}, {}]
+
+
+@pytest.mark.parametrize("path", [APART, CROSSING], ids=["apart", "crossing"])
+def test_of_a_stream_hands_have_the_sides_that_they_have_in_a_recording(path: list[tuple[float, float]]) -> None:
+    frames = two_hands(path)
+    for number in (3, 4, 9):
+        right, left = frames[number]
+        frames[number] = [replace(right, handedness="Left"), replace(left, handedness="Right")]
+    live = LiveSides(ASPECT)
+    assert [live.add(hands, None) for hands in frames] == assign_sides(frames, aspect=ASPECT)
+
+
+def test_a_side_that_was_wrong_for_long_is_mended_soon() -> None:
+    live = LiveSides(ASPECT)
+    wrists = np.array([[0.7, 0.5], [0.3, 0.5]])  # left, right
+    for _ in range(200):
+        assert live.add([hand(0.3, word="Left")], None).keys() == {"left_hand"}
+    sides = [next(iter(live.add([hand(0.3)], wrists))) for _ in range(30)]
+    assert sides == sorted(sides)
+    assert sides[-1] == "right_hand"
+
+
+def test_of_a_stream_a_hand_that_was_away_begins_afresh() -> None:
+    live = LiveSides(ASPECT)
+    frames = [[hand(0.5)]] * 20 + [[]] * 6 + [[hand(0.5, left=True)]] * 2
+    assert [list(live.add(hands, None)) for hands in frames] == [
+        *[["right_hand"]] * 20, *[[]] * 6, *[["left_hand"]] * 2,
+    ]  # fmt: skip

@@ -14,8 +14,9 @@ import pytest
 
 from sigflow.landmarks.assets import model_path
 from sigflow.landmarks.detector import DetectorOptions
-from sigflow.landmarks.isolation import IsolatedExtractor, Limits
+from sigflow.landmarks.isolation import IsolatedCamera, IsolatedExtractor, Limits
 from sigflow.landmarks.synthetic import SUBJECTS, render_clip, write_video
+from tests.landmarks.pictures import jpeg
 
 MODELS = {"hands": model_path("hands")}
 
@@ -147,3 +148,24 @@ def test_a_clip_is_given_up_when_its_caller_says_so(extractor: IsolatedExtractor
     ((kind, table),) = extractor.extract([row(long_video)], stopped=lambda: next(asked, True))
     assert (kind, table["stage"][0].as_py()) == ("quarantine", "stopped")
     assert extractor.pid is None
+
+
+def test_a_cameras_process_that_dies_is_told_and_ends_nothing_else() -> None:
+    picture = jpeg(render_clip(SUBJECTS[0], "wave", 0, num_frames=1).frames_THWC[0])
+    camera = IsolatedCamera(DetectorOptions(), MODELS, Limits(), lambda: False)
+    found = camera.look(picture, 0.0, False)
+    assert found
+    assert (found[0], found[1]["num_frames"].to_pylist()) == ("clip", [1])
+    assert found[1]["right_hand"][0].as_py() != [None]
+    camera._child.process.send_signal(signal.SIGSEGV)
+    found = camera.look(picture, 0.1, False)
+    assert found
+    assert (found[0], found[1]["stage"].to_pylist()) == ("quarantine", ["crash"])
+    camera.close()
+
+
+def test_a_camera_that_is_given_up_while_it_starts_leaves_no_process() -> None:
+    before = psutil.Process().children()
+    with pytest.raises(RuntimeError, match="does not start"):
+        IsolatedCamera(DetectorOptions(), MODELS, Limits(), lambda: True)
+    assert psutil.Process().children() == before

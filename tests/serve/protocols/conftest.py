@@ -11,15 +11,23 @@ from serve.api import make_api
 from serve.hosting.shelf import Shelf
 from sigflow.bundle import Bundle, read_bundle
 from sigflow.data.clips import load_clips
+from sigflow.landmarks.detector import DetectorOptions
 from sigflow.pipelines.material import clip_inputs
 from sigflow.predictor import ClipInput
 from sigflow.storage import Location
 from tests.serve.protocols.streams import Serve
+from tests.serve.shelves import renamed
 
 
 @pytest.fixture(scope="module")
 def bundle(exported_bundle: Location) -> Bundle:
     return read_bundle(exported_bundle)
+
+
+@pytest.fixture(scope="module")
+def own_bundle(bundle: Bundle) -> Bundle:
+    """As if it had been trained on what this installation extracts."""
+    return renamed(bundle, extractor=DetectorOptions().fingerprint)
 
 
 @pytest.fixture(scope="module")
