@@ -29,35 +29,14 @@ from sigflow.recipes.catalogue import find_recipe
 from sigflow.recipes.recipe import override
 from sigflow.schema import LANDMARKS_DIR, encode_frames, landmark_schema
 from sigflow.storage import locate
-from sigflow.training import parts
 from tests.bench import peaks
-from tests.bench.spans import when_imported
 
 FRAMES, FOLDS, PER_FILE = 300, "4", 100
-FEATURES = 2**24  # numbers: 64 MiB
 SETTINGS = ["train.epochs=2", "train.patience=2"]
 LANDMARKS = ("left_hand", "right_hand")
 GIB = (0.75, 1.5)
 GROWTH = 1.1
 ROOT = Path(__file__).parents[2]
-
-
-def install() -> None:
-    """Ray calls it in each worker process."""
-    when_imported(watch_folds)
-
-
-def watch_folds(worker: Any) -> None:
-    """From the first fold on that the module `fold_worker` trains in this process."""
-    real = worker.train_fold
-
-    def watched(*arguments: Any, **more: Any) -> None:
-        if parts.NUMBERS_AT_ONCE != FEATURES:
-            parts.NUMBERS_AT_ONCE = FEATURES
-            peaks.watch()
-        real(*arguments, **more)
-
-    worker.train_fold = watched
 
 
 def make(place: Path, gib: float) -> int:
@@ -122,7 +101,7 @@ def alone(folder: Path, name: str, data: Path, count: int, *, mapped: bool) -> d
     """`measure` in a process of its own; its spools must be gone then."""
     own, spools = folder / name, folder / f"{name}-spools"
     (own / "peaks").mkdir(parents=True)
-    job = {"runtime_env": {"worker_process_setup_hook": "tests.bench.large.install",
+    job = {"runtime_env": {"worker_process_setup_hook": "tests.bench.peaks.install",
                            "env_vars": {"PYTHONPATH": str(ROOT)}}}  # fmt: skip
     environment = os.environ | {
         "RAY_JOB_CONFIG_JSON_ENV_VAR": json.dumps(job), "SIGFLOW_SPOOL": str(spools),

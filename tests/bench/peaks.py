@@ -1,4 +1,4 @@
-"""The most memory that a process had, by kind.
+"""The most memory that a process had, by kind; Ray calls `install` in each worker process.
 
 Anonymous memory is a process's own; pages of mapped files and of the object store are shared, and the former are given
 up when others need them.
@@ -6,11 +6,15 @@ up when others need them.
 
 import json
 import os
+import sys
 import threading
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from tests.bench.spans import when_imported
 
 FOLDER = "SIGFLOW_BENCH_PEAKS"  # names where they are written
+FEATURES = 2**24  # 64 MiB
 _EVERY_S = 0.02
 
 
@@ -20,6 +24,11 @@ class Peak(NamedTuple):
     anonymous: float
     files: float
     shared: float
+
+
+def install() -> None:
+    """Watch processes that train folds, from the first one on; they keep FEATURES numbers."""
+    when_imported(_watch_folds)
 
 
 def watch() -> None:
@@ -39,6 +48,21 @@ def own_memory() -> Peak:
 def read_peaks(folder: Path) -> dict[int, Peak]:
     """Of all processes that were watched, by their ids."""
     return {int(file.stem): Peak(*json.loads(file.read_text())) for file in sorted(folder.glob("*.json"))}
+
+
+def _watch_folds(worker: Any) -> None:
+    real, parts = worker.train_fold, sys.modules["sigflow.training.parts"]
+    parts.NUMBERS_AT_ONCE = FEATURES  # type: ignore[attr-defined]
+    folds = 0
+
+    def watched(*arguments: Any, **more: Any) -> None:
+        nonlocal folds
+        folds += 1
+        if folds == 1:
+            watch()
+        real(*arguments, **more)
+
+    worker.train_fold = watched
 
 
 def _watch() -> None:

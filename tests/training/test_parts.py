@@ -10,6 +10,8 @@ from sigflow.data import spool
 from sigflow.data.augment import Augmentation
 from sigflow.data.clips import Clips, load_clips
 from sigflow.data.folds import Fold
+from sigflow.data.sentences import compose
+from sigflow.data.targets import vocabulary, words
 from sigflow.recipes.catalogue import find_recipe
 from sigflow.recipes.recipe import Recipe, override
 from sigflow.storage import Location
@@ -78,3 +80,24 @@ def test_no_clip_is_lost_or_seen_twice(clips: Clips, labels: list[str], fold: Fo
     assert (counts[fold.stop] == 1).all()
     assert ((counts[fold.train] == 1) | (counts[fold.train] == 2)).all()  # once, and some for the scaler
     assert torch.tensor(counts).sum() >= len(clips)
+
+
+def test_sentences_that_are_judged_a_few_at_a_time_get_the_same_figures(
+    clips: Clips, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sentences = compose(clips, 40, glosses=(1, 2))
+    recipe = override(
+        find_recipe("continuous_signs"),
+        ['frontend.features=[{"kind": "hand"}]', "model.projection=null", "model.hidden=[8]", "augmentation={}",
+         "train.epochs=2", "train.bucket_batches=2"],
+    )  # fmt: skip
+    labels = vocabulary(words(sentences, sentences=True), blank=True)
+    fold = Fold(0, *np.split(np.arange(40), [20, 31]))
+    monkeypatch.setattr(parts.Part, "sample", lambda part: part.fitting.load(part.rows))
+    monkeypatch.setattr(parts, "_BATCH", 4)
+    whole = fit(recipe, sentences, labels, fold)
+    monkeypatch.setattr(parts, "NUMBERS_AT_ONCE", 1)
+    little = fit(recipe, sentences, labels, fold)
+    for mine, theirs in zip(little.history, whole.history, strict=True):
+        assert mine == pytest.approx(theirs, rel=1e-5)
+    assert [len(probs_TK) for probs_TK in little.test_probs] == [len(probs_TK) for probs_TK in whole.test_probs]
