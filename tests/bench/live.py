@@ -76,7 +76,8 @@ async def measured(server: psutil.Process, size: tuple[int, int]) -> dict[str, A
         start_s = time.monotonic() - begun
         first_ms, *_ = await asked(client, 0.0, wave[0])
         (looking,) = server.children()
-        paced, cpu_s = [], (spent_s(server), spent_s(looking))
+        paced: list[tuple[float, float, int, int]] = []
+        cpu_s = (spent_s(server), spent_s(looking))
         begun = time.monotonic()
         while (now_s := time.monotonic() - begun) < SECONDS:
             paced.append(await asked(client, 1 + now_s, wave[len(paced) % len(wave)]))

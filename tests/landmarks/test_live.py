@@ -63,7 +63,7 @@ def recorded(jpegs: Sequence[bytes]) -> Found:
     options = DetectorOptions()
     with Detector(options, MODELS) as detector:
         for number, each in enumerate(jpegs):
-            with av.open(io.BytesIO(each)) as container:
+            with av.open(io.BytesIO(each), "r") as container:
                 (frame,) = container.decode(video=0)
             detector.add(frame.to_ndarray(format="rgb24"), 1000 * number / FPS)
         sides = assign_sides([frame.hands for frame in detector.finish()], aspect=320 / 240)

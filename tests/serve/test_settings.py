@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from serve.__main__ import _settings, flags
-from serve.settings import settings_of
-from serve.settings import BUNDLES, Settings
+from serve.settings import BUNDLES, Settings, settings_of
 from sigflow.errors import UserError
 
 Started = Callable[..., Settings]

@@ -33,7 +33,7 @@ def trained(folder: Path) -> None:
     data = falls.write(locate(folder) / "data", [(who, each) for who in "abcd" for each in falls.clips(rng, 6)])
     recipe = override(find_recipe("fall_detection"), ["train.epochs=12", "optim.lr=3e-3"])
     clips = load_clips(data, recipe.parts)
-    names, subjects = clips.column("label"), clips.column("subject")
+    names, subjects = ([str(each) for each in clips.column(key)] for key in ("label", "subject"))
     (fold, *_) = make_folds(names, subjects, clips.column("split"), spec="4").folds
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
