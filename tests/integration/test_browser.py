@@ -156,6 +156,7 @@ def test_what_goes_wrong_is_said_in_words(cluster: Cluster, exported_bundle: Loc
     nothing = np.full_like(clip.frames_THWC, 120)
     write_video(tmp_path / "pinch.mp4", clip.frames_THWC, clip.fps)
     write_video(tmp_path / "nothing.mp4", nothing, clip.fps)
+    write_video(tmp_path / "busy.mp4", np.repeat(nothing, 4, axis=0), clip.fps)
     write_video(tmp_path / "long.mp4", np.repeat(nothing, 8, axis=0), clip.fps)
     (tmp_path / "words.mp4").write_text("this is no video")
     (tmp_path / "large.mp4").write_bytes(bytes(2 << 20))
@@ -181,7 +182,7 @@ def test_what_goes_wrong_is_said_in_words(cluster: Cluster, exported_bundle: Loc
             page.type("#file", str(tmp_path / "nothing.mp4"))
             page.wait_for("#said", "No hand was seen")
 
-            with busy(server.url, key, tmp_path / "long.mp4"):
+            with busy(server.url, key, tmp_path / "busy.mp4"):
                 page.type("#file", str(tmp_path / "pinch.mp4"))
                 page.wait_for("#try-stage .progress", "The server is busy: again in")
             page.wait_for("#said", "pinch")
@@ -261,6 +262,7 @@ def busy(url: str, key: str, video: Path) -> Iterator[None]:
         with httpx.Client(timeout=60) as client:
             while not stop.is_set():
                 client.post(f"{url}/v1/models/gestures:predictVideo", content=video.read_bytes(), headers=headers)
+                stop.wait(0.02)
 
     threads = [threading.Thread(target=ask) for _ in range(4)]
     for thread in threads:

@@ -66,7 +66,7 @@ function post(path, video, onSent, signal) {
 }
 
 /** Tries again as often as that a busy server, or a network that comes and goes, asks for. */
-export async function patiently(work, { tries = 4, signal, onWait = () => {} } = {}) {
+export async function patiently(work, { tries = 8, signal, onWait = () => {} } = {}) {
   for (let number = 1; ; number++) {
     try {
       return await work();

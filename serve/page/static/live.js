@@ -16,7 +16,7 @@ const SILENT_MS = 15_000; // without an answer to a frame: the connection is los
  */
 export async function live(stage, model, { on, signal }) {
   const state = { began: performance.now() };
-  await patiently(() => session(stage, model, on, signal, state), { tries: 6, signal, onWait: on.waiting });
+  await patiently(() => session(stage, model, on, signal, state), { signal, onWait: on.waiting });
 }
 
 function session(stage, model, on, signal, state) {
