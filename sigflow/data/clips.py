@@ -205,7 +205,7 @@ def _mapped(source: Source, table: pa.Table, offsets: np.ndarray, shapes: Shapes
         borrowed=borrowed,
     )
     return Clips(
-        table, torch.from_numpy(offsets), _read_only(spool.arrays[TIME]), _aspect(table),
+        table, _read_only(offsets), _read_only(spool.arrays[TIME]), _aspect(table),
         {part: _read_only(spool.arrays[part]) for part in shapes}, source, spool,
     )  # fmt: skip
 
