@@ -56,7 +56,7 @@ class Edge:
 
 
 def _tries(scope: Message) -> int:
-    return 1 if scope["path"].startswith("/page/") and scope["method"] not in ("GET", "HEAD") else _TRIES
+    return 1 if scope.get("path", "").startswith("/page/") and scope["method"] not in ("GET", "HEAD") else _TRIES
 
 
 def _is_text(headers: Iterable[tuple[bytes, bytes]]) -> bool:

@@ -9,7 +9,6 @@ from pydantic import Field, ValidationError
 from serve.bodies import JSON, read_body
 from serve.hosting.shelf import Shelf
 from serve.page.clips import folder_on
-from serve.page.learner import begin, now, stop
 from serve.page.recordings import told
 from serve.problems import BadInputError, ProblemError
 from serve.settings import Limits
@@ -33,6 +32,8 @@ class JobWanted(Config):
 
 def job_routes(shelf: Shelf) -> APIRouter:
     """The one job of the page's folder."""
+    from serve.page.learner import begin, now, stop  # here: whatever else is served needs no Ray
+
     routes = APIRouter(prefix="/page/jobs", include_in_schema=False)
 
     @routes.post("", status_code=202)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, suppress
 from io import TextIOBase
 from types import TracebackType
-from typing import Any, TextIO
+from typing import Any
 
 from sigflow.errors import UserError
 from sigflow.pipelines.stages import SAY_EVERY_S, Job, Stage, StageName, write_job
@@ -94,13 +94,15 @@ class Telling:
 
     def _plain(self, text: str) -> str:
         """One line, without where all of it lies: whoever may ask a server needs not know its folders."""
-        return " ".join(text.replace(f"{self._place.uri}/", "").split())[:_MOST_CHARACTERS]
+        return " ".join(text.replace(f"{self._place.uri}/", "").replace(self._place.uri, "the folder").split())[
+            :_MOST_CHARACTERS
+        ]
 
 
 class _Heard(TextIOBase):
     """Passes on what is written, and remembers its last line; of a bar, as it was last drawn."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: Any) -> None:  # what stands for sys.stderr, which need be no TextIO
         self._stream, self._line, self.last = stream, "", ""
 
     def write(self, text: str) -> int:

@@ -75,6 +75,7 @@ def test_a_second_export_in_one_process_leaves_sizes_open_too(traced: Traced) ->
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_members_of_one_frontend_share_its_features_and_may_have_one_fold() -> None:
     folds = [Recogniser(RAW, LstmConfig(hidden=(3,), dense=2), 2) for _ in range(3)]
     model = EnsembleModel([folds[:1], folds[1:]], [0.4, 0.6]).eval()

@@ -207,6 +207,7 @@ def test_what_goes_wrong_is_said_in_words(cluster: Cluster, exported_bundle: Loc
                 page.wait_for("#try-stage", words)
 
 
+@pytest.mark.slow
 def test_the_page_loads_and_names_what_a_file_shows(exported_bundle: Location, tmp_path: Path) -> None:
     clip = render_clip(SUBJECTS[0], "pinch", 7)
     write_video(tmp_path / "pinch.mp4", clip.frames_THWC, clip.fps)

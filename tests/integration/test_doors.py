@@ -66,6 +66,7 @@ def test_the_probe_of_heads_needs_no_token(cluster: Cluster) -> None:
     assert asked(cluster, "GET", "/api/gcs_healthz") == 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "wrong", [{"RAY_AUTH_TOKEN": "0" * 64}, {"RAY_AUTH_MODE": "disabled"}], ids=["another", "none"]
 )

@@ -98,6 +98,7 @@ def from_memory(data: Path, out: Path) -> dict[str, Any]:
     return runs.finish_run(locate(out), run, plan.clips)
 
 
+@pytest.mark.slow
 def test_a_mapped_set_gives_the_figures_of_one_in_memory_and_leaves_nothing(
     start: Start, data: Path, spools: Path, s3: dict[str, str], tmp_path: Path
 ) -> None:

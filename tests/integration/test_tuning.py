@@ -40,6 +40,7 @@ def tuned(
     return out, json.loads(done.stdout), done.stderr
 
 
+@pytest.mark.slow
 def test_a_search_finds_stops_tells_and_measures_again(tuned: tuple[Path, dict[str, Any], str]) -> None:
     out, answer, said = tuned
     trials = pq.read_table(out / "trials.parquet").to_pylist()

@@ -80,6 +80,7 @@ def test_the_answer_the_manifest_and_the_card_say_what_was_chosen(
     assert "| seed1 |" in card
 
 
+@pytest.mark.slow
 def test_a_limit_that_no_run_keeps_is_refused_before_anything_is_written(
     job: Job, pair: list[Location], tmp_path: Path
 ) -> None:

@@ -37,7 +37,7 @@ def locked() -> Client:
 
 
 @pytest.mark.parametrize(
-    "path", ["/v1/models", "/v1/models/x", "/docs", "/openapi.json", "/metrics", "/nothing", "/healthz/", "//readyz"]
+    "path", ["/v1/models", "/v1/models/x", "/docs", "/openapi.json", "/metrics", "/nothing", "/healthz/", "/%2Freadyz"]
 )
 def test_with_keys_on_nothing_is_answered_without_one(locked: Client, path: str) -> None:
     for headers in ({}, {"authorization": "Bearer sf_wrong"}, {"authorization": f"Basic {SECRET}"}, {"x_api_key": ""}):

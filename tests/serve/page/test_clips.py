@@ -42,7 +42,8 @@ def folder(shared: tuple[Browser, Path]) -> Path:
 
 @pytest.fixture(scope="module")
 def wave(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    return written(tmp_path_factory.mktemp("wave") / "it.mp4", render_clip(SUBJECTS[0], "wave", 0).frames_THWC)
+    clip = render_clip(SUBJECTS[0], "wave", 0, num_frames=25)
+    return written(tmp_path_factory.mktemp("wave") / "it.mp4", clip.frames_THWC)
 
 
 def written(path: Path, frames_THWC: np.ndarray) -> bytes:

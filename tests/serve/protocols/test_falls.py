@@ -24,6 +24,7 @@ from tests.serve.protocols.falls import BENDS, FPS, LIES, SITS, UP, Piece, Step
 from tests.serve.protocols.streams import Message, Serve, talk, texts
 from tests.serve.shelves import shelf_of
 
+pytestmark = pytest.mark.slow
 LABELS = ("ADL", "Fall")
 
 
