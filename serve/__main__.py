@@ -26,6 +26,7 @@ from sigflow.errors import UserError
 from sigflow.pipelines import job
 from sigflow.storage import Location, locate
 
+_LOGGING = {"enable_access_log": False}  # Ray's own, beside `serve.telemetry.access_log`: each line costs its time
 _EDGE = "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"
 
 
@@ -135,7 +136,7 @@ def _deploy(settings: Settings, replicas: tuple[int, int]) -> None:
     scale: dict[str, Any] = {"num_replicas": least}
     if most > least:
         scale = {"autoscaling_config": {"min_replicas": least, "max_replicas": most, "target_ongoing_requests": 16}}
-    serve.run(deployment(settings, **scale), name="sigflow", route_prefix="/")
+    serve.run(deployment(settings, **scale), name="sigflow", route_prefix="/", logging_config=_LOGGING)
 
 
 def _replicas(text: str) -> tuple[int, int]:

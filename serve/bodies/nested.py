@@ -2,7 +2,8 @@
 
 import gc
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import chain
 from typing import Any
 
@@ -12,26 +13,42 @@ from pydantic_core import from_json
 
 from serve.bodies.checks import refuse_many, seconds
 from serve.problems import BadInputError, ProblemError
-from serve.schemas import Instance, PredictRequest
+from serve.schemas import Instance, PredictRequest, Wanted
 from serve.settings import Limits
 from sigflow.predictor import ClipInput
 
 _KEYS = 50  # of an object
 
 
-def of_json(
-    body: bytes, shapes: Mapping[str, tuple[int, ...]], limits: Limits
-) -> tuple[list[ClipInput], PredictRequest]:
-    """Clips, and what is to be answered."""
+def of_json(body: bytes, shapes: Mapping[str, tuple[int, ...]], limits: Limits) -> tuple[list[ClipInput], Wanted]:
+    """Clips, and what is to be answered. The lists that were read, many times the body, are gone by then."""
+    with _no_search_for_cycles():
+        return _of_json(body, shapes, limits)
+
+
+@contextmanager
+def _no_search_for_cycles() -> Iterator[None]:
+    """What JSON is read to has none: looking for them in millions of lists took most of the time."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
+
+
+def _of_json(body: bytes, shapes: Mapping[str, tuple[int, ...]], limits: Limits) -> tuple[list[ClipInput], Wanted]:
     request = _parse(body, limits)
     instances = request.clips()
     refuse_many(len(instances), max(max(map(len, clip.landmarks.values()), default=0) for clip in instances), limits)
-    return [clip_input(instance, shapes, limits) for instance in instances], request
+    clips = [clip_input(instance, shapes, limits) for instance in instances]
+    return clips, Wanted(**{name: getattr(request, name) for name in Wanted.model_fields})
 
 
 def _parse(body: bytes, limits: Limits) -> PredictRequest:
     try:
-        value = _read(body)
+        value = from_json(body, cache_strings="none")
         _refuse_wide(value, limits)
         return PredictRequest.model_validate(value)
     except ValidationError as error:
@@ -39,17 +56,6 @@ def _parse(body: bytes, limits: Limits) -> PredictRequest:
         raise BadInputError(f"{'.'.join(str(part) for part in first['loc']) or 'body'}: {first['msg']}") from error
     except ValueError as error:  # also where lists are nested too deeply
         raise ProblemError(400, f"the body is no JSON: {error}") from error
-
-
-def _read(body: bytes) -> Any:
-    """The JSON value. What is read has no cycles: looking for them in millions of lists took most of the time."""
-    collects = gc.isenabled()
-    gc.disable()
-    try:
-        return from_json(body, cache_strings="none")
-    finally:
-        if collects:
-            gc.enable()
 
 
 def _refuse_wide(value: Any, limits: Limits) -> None:

@@ -27,9 +27,11 @@ def native_routes(shelf: Shelf) -> APIRouter:
         """Label and probabilities of one clip or several."""
         found = await shelf.fetch(name, version)
         limits = shelf.limits
-        body = await read_body(request, limits)
-        media_type = request.headers.get("content-type", JSON)
-        clips, wanted = read_clips(media_type, body, request.query_params, found.predictor.shapes, limits)
+        media_type, parameters = request.headers.get("content-type", JSON), request.query_params
+        # No name for the body: it is not kept while the clips wait.
+        clips, wanted = read_clips(
+            media_type, await read_body(request, limits), parameters, found.predictor.shapes, limits
+        )
         response = await predictions(shelf, found, clips, wanted)
         return Response(response.model_dump_json(), media_type=JSON)
 

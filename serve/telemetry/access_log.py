@@ -52,7 +52,7 @@ class AccessLog:
         self._meter("request_seconds", seconds, {"route": route, "model": model})
         if route not in QUIET:
             LOG.info(
-                "%s %s", scope.get("method", "WS"), route,
+                "%s %s %s %.0f ms", scope.get("method", "WS"), route, seen["status"], 1000 * seconds,
                 extra={"route": route, "model": model, "seconds": round(seconds, 6), **seen,
                        "request_id": scope.get("state", {}).get("request_id", "")},
             )  # fmt: skip

@@ -1,6 +1,8 @@
 """If these fail, the same clip gets another answer as npy or Arrow than as JSON, or a body can hurt the server."""
 
+import gc
 import io
+import json
 from collections.abc import Callable
 
 import httpx
@@ -10,8 +12,10 @@ import pytest
 
 from serve.api import make_api
 from serve.bodies import ARROW, NPY
+from serve.bodies.nested import of_json
 from serve.bodies.npy import read_npy
 from serve.problems import ProblemError
+from serve.schemas import Wanted
 from serve.settings import Limits
 from sigflow.bundle import Bundle, read_bundle
 from sigflow.storage import Location
@@ -153,3 +157,15 @@ def test_query_parameters_are_checked(client: Client) -> None:
     assert "unknown query parameter 'topk'" in problem(send(client, arrow(), ARROW, "?topk=3"), 422)
     assert "top_k" in problem(send(client, arrow(), ARROW, "?top_k=0"), 422)
     assert "leave out the query" in problem(client.post(PREDICT + "?top_k=3", json=one()), 422)
+
+
+def test_of_a_json_clip_that_waits_only_its_numbers_are_kept() -> None:
+    """The lists that it was take thirty times its bytes."""
+    body, shapes = json.dumps(one(landmarks={"right_hand": POINTS.tolist()}, top_k=2)).encode(), {"right_hand": (21, 3)}
+    (clip,), wanted = of_json(body, shapes, Limits())
+    assert type(wanted) is Wanted
+    assert wanted.top_k == 2
+    np.testing.assert_array_equal(clip.parts["right_hand"], POINTS)
+    with pytest.raises(ProblemError):
+        of_json(body[:-1], shapes, Limits())
+    assert gc.isenabled()
