@@ -62,7 +62,7 @@ def census() -> dict[str, Any]:
             name: {
                 "status": application.status.value,
                 "replicas": {
-                    deployed: {state.value: count for state, count in each.replica_states.items()}
+                    deployed: {str(state): count for state, count in each.replica_states.items()}
                     for deployed, each in application.deployments.items()
                 },
             }

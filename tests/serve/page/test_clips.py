@@ -65,7 +65,9 @@ def test_a_clip_is_stored_whole_and_what_was_seen_is_what_extraction_would_see(
     assert browser.get("/page/state").json()["clips"] == {"Zoë": {"wave": 1}}
 
     manifest = read_manifest(locate(folder / "clips"))
-    ExtractBlock(locate(tmp_path), seen.OPTIONS, Cost())(manifest)
+    block = ExtractBlock(locate(tmp_path), seen.OPTIONS, Cost())
+    block(manifest)
+    block._extractor.close()  # ends with its process elsewhere
     (kept,) = pq.read_table(folder / "seen/landmarks").to_pylist()
     (extracted,) = pq.read_table(tmp_path / "landmarks").to_pylist()
     assert kept == extracted
