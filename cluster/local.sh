@@ -52,8 +52,9 @@ start() {
     : >"$state/log" # which has the token in it
   fi
   mktemp -d /tmp/sigflow-XXXXXX >"$state/folder" # Ray's sockets lie below it; their paths end at 107 bytes
+  # The agent takes submitted jobs; where its usual port is taken, Ray goes on without it and says nothing: 0 is any.
   setsid ray start --head --block --node-ip-address=127.0.0.1 --port="$port" --temp-dir="$(cat "$state/folder")" \
-    --dashboard-host=127.0.0.1 --dashboard-port="$dashboard" </dev/null >>"$state/log" 2>&1 &
+    --dashboard-host=127.0.0.1 --dashboard-port="$dashboard" --dashboard-agent-listen-port=0 </dev/null >>"$state/log" 2>&1 &
   echo $! >"$state/pid"
   for _ in $(seq 120); do
     if answers; then usage; return; fi

@@ -75,7 +75,7 @@ def cluster() -> Iterator[dict[str, str]]:
     }  # fmt: skip
     command: list[str | Path] = [
         programs / "ray", "start", "--head", "--block", "--node-ip-address", "127.0.0.1", "--port", str(port),
-        "--dashboard-host", "127.0.0.1", "--dashboard-port", str(free_port()),
+        "--dashboard-host", "127.0.0.1", "--dashboard-port", str(free_port()), "--dashboard-agent-listen-port", "0",
     ]  # fmt: skip
     quiet = subprocess.DEVNULL
     head = subprocess.Popen(

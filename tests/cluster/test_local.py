@@ -2,10 +2,12 @@
 
 import os
 import secrets
+import socket
 import subprocess
 import sys
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -22,23 +24,29 @@ def test_a_local_cluster_has_a_token_says_what_is_wrong_and_ends_alone(tmp_path:
     token.write_text(secrets.token_hex(16))
     port, dashboard = free_port(), free_port()
 
-    def local(what: str, state: str = "state", **more: object) -> Done:
-        environment = os.environ | {
+    def environment(**more: object) -> dict[str, str]:
+        ours = {
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-            "STATE": str(tmp_path / state),
-            "RAY_AUTH_TOKEN_PATH": str(token),
-            **{name: str(value) for name, value in ({"PORT": port, "DASHBOARD_PORT": dashboard} | more).items()},
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN_PATH": token,
         }
-        environment.pop("RAY_AUTH_TOKEN", None)
-        return subprocess.run(
-            [CLUSTER / "local.sh", what], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120
-        )
+        theirs = {name: value for name, value in os.environ.items() if name != "RAY_AUTH_TOKEN"}
+        return theirs | {name: str(value) for name, value in (ours | more).items()}
+
+    def local(what: str, state: str = "state", **more: object) -> Done:
+        there = {"STATE": tmp_path / state, "PORT": port, "DASHBOARD_PORT": dashboard} | more
+        command = [CLUSTER / "local.sh", what]
+        return subprocess.run(command, cwd=ROOT, env=environment(**there), capture_output=True, text=True, timeout=120)
 
     def refused(done: Done, expected: str) -> None:
         assert done.returncode == 2, done.stdout + done.stderr
         assert expected in done.stderr
         assert len(done.stderr.splitlines()) == 1
 
+    default_agent = socket.socket()  # held for as long as the test runs, unless another cluster has it
+    with suppress(OSError):
+        default_agent.bind(("127.0.0.1", 52365))
+        default_agent.listen()
     other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(999)", "ray start --head"])
     try:
         started = local("start")
@@ -49,6 +57,12 @@ def test_a_local_cluster_has_a_token_says_what_is_wrong_and_ends_alone(tmp_path:
         assert answers(url, token.read_text())
         with pytest.raises(urllib.error.HTTPError, match=r"40[13]"):
             urllib.request.urlopen(url, timeout=10)
+        submitted = subprocess.run(
+            ["ray", "job", "submit", "--address", f"http://127.0.0.1:{dashboard}", "--", "echo", "it", "ran"],
+            env=environment(), capture_output=True, text=True, timeout=120,
+        )  # fmt: skip
+        assert submitted.returncode == 0, submitted.stdout + submitted.stderr
+        assert "it ran" in submitted.stdout.splitlines()
         refused(local("start"), "make cluster-stop ends it")
         refused(local("start", "second", DASHBOARD_PORT=free_port()), f"port {port} is taken; make cluster PORT=...")
         refused(
@@ -60,6 +74,7 @@ def test_a_local_cluster_has_a_token_says_what_is_wrong_and_ends_alone(tmp_path:
         assert answers(url, token.read_text())
     finally:
         stopped = local("stop")
+        default_agent.close()
     assert stopped.returncode == 0
     assert not answers(url, token.read_text())
     assert "no cluster" in local("stop").stdout

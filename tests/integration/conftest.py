@@ -77,6 +77,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         Path(sys.executable).parent / "ray", "start", "--head", "--block", "--num-cpus", "4",
         "--node-ip-address", "127.0.0.1", "--port", str(port), "--object-store-memory", str(512 << 20),
         "--dashboard-host", "127.0.0.1", "--dashboard-port", str(dashboard), "--temp-dir", temporary,
+        "--dashboard-agent-listen-port", "0",  # its default is taken where another cluster runs: then no job is taken
     ]  # fmt: skip
     with (folder / "ray.log").open("wb") as log:
         head = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
@@ -127,7 +128,7 @@ def start_node(cluster: Cluster, *, cpus: int = 2) -> subprocess.Popen[bytes]:
     """Another machine of the cluster, as far as Ray knows: killing its process group is pulling its plug."""
     command: list[str | Path] = [
         Path(sys.executable).parent / "ray", "start", "--block", "--address", cluster.environment["RAY_ADDRESS"],
-        "--num-cpus", str(cpus), "--object-store-memory", str(256 << 20),
+        "--num-cpus", str(cpus), "--object-store-memory", str(256 << 20), "--dashboard-agent-listen-port", "0",
     ]  # fmt: skip
     node = subprocess.Popen(
         command, env=cluster.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
