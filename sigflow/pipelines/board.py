@@ -21,7 +21,7 @@ from sigflow.monitors import Epoch
 from sigflow.recipes.ways import TrainConfig
 from sigflow.storage import Location
 
-_LOOK_EVERY_S = 2.0
+_LOOK_EVERY_S = 1.0
 _SAY_EVERY_S = 30.0  # where there is no terminal whose line can be replaced
 
 
@@ -50,19 +50,26 @@ class Board:
 
 
 @contextmanager
-def watch(board: Any, out: Location, run: runs.Run, todo: Sequence[Fold]) -> Iterator[None]:
-    """Say on stderr how far each fold is, and when one is complete."""
-    ended = threading.Event()
-    thread = threading.Thread(target=_watch, args=(board, out, run, todo, ended), daemon=True)
+def watch(board: Any, out: Location, run: runs.Run, todo: Sequence[Fold]) -> Iterator[threading.Event]:
+    """Say on stderr how far each fold is, and when one is complete; the event is set when all are."""
+    ended, complete = threading.Event(), threading.Event()
+    thread = threading.Thread(target=_watch, args=(board, out, run, todo, ended, complete), daemon=True)
     thread.start()
     try:
-        yield
+        yield complete
     finally:
         ended.set()
         thread.join()
 
 
-def _watch(board: Any, out: Location, run: runs.Run, todo: Sequence[Fold], ended: threading.Event) -> None:
+def _watch(
+    board: Any,
+    out: Location,
+    run: runs.Run,
+    todo: Sequence[Fold],
+    ended: threading.Event,
+    complete: threading.Event,
+) -> None:
     waiting = {fold.number for fold in todo}
     score = run.recipe.score
     started = said = time.monotonic()
@@ -79,6 +86,8 @@ def _watch(board: Any, out: Location, run: runs.Run, todo: Sequence[Fold], ended
                     f"epoch {fold['best_epoch']} of {len(fold['history'])}",
                     file=sys.stderr,
                 )  # fmt: skip
+        if not waiting:
+            complete.set()
         try:
             epochs: dict[int, Epoch] = ray.get(board.read.remote(), timeout=5.0)
         except RayError:

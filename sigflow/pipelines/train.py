@@ -9,9 +9,11 @@ without a copy (`sharing`).
 
 import os
 import sys
+import threading
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,17 +81,18 @@ def train(
         resume=resume,
     )
     todo = [fold for fold in plan.folds.folds if not runs.fold_is_done(out, fold.number, run.key)]
-    if todo:
-        connect()
-        refuse_unshared(out)
-        _train_folds(run, plan, todo, out, workers, {"init": init, "begins": begins})
-    metrics = runs.finish_run(out, run, plan.clips)
-    learnt = [*runs.missed_gates(metrics), *_alarms(out, run)]
-    for line in learnt:
-        print(f"warning: {line}", file=sys.stderr)
-    told = [f"{f.code}: {f.evidence}; {f.mend}" for f in findings if f.severity != "info"]
-    report = write_report(out, plan.clips, [*learnt, *told])
-    metrics |= {"warnings": [*learnt, *told], "report": report.uri}
+    with ExitStack() as mesh:
+        if todo:
+            connect()
+            refuse_unshared(out)
+            mesh.enter_context(_trained(run, plan, todo, out, workers, {"init": init, "begins": begins}))
+        metrics = runs.finish_run(out, run, plan.clips)
+        learnt = [*runs.missed_gates(metrics), *_alarms(out, run)]
+        for line in learnt:
+            print(f"warning: {line}", file=sys.stderr)
+        told = [f"{f.code}: {f.evidence}; {f.mend}" for f in findings if f.severity != "info"]
+        report = write_report(out, plan.clips, [*learnt, *told])
+        metrics |= {"warnings": [*learnt, *told], "report": report.uri}
     for line in record(out, run, metrics, time.monotonic() - begun):
         print(f"warning: {line}", file=sys.stderr)
         metrics["warnings"].append(line)
@@ -143,45 +146,63 @@ def plan_mesh(folds: int, todo: int, asked: int | None, *, cpus: int, gpus: int)
     return _Mesh(teams * size, teams, gpus > 0)
 
 
-def _train_folds(
+@contextmanager
+def _trained(
     run: runs.Run, plan: Plan, todo: Sequence[Fold], out: Location, workers: int | None, more: dict[str, Any]
-) -> None:
+) -> Iterator[None]:
+    """The block begins when all folds are committed: Ray Train takes seconds to end after that, and does so beside."""
     resources = ray.cluster_resources()
     mesh = plan_mesh(run.num_folds, len(todo), workers, cpus=cluster_cpus(), gpus=int(resources.get("GPU", 0)))
     board = ray.remote(num_cpus=0)(Board).remote()
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", str(_LOOK_EVERY_S))
     per_worker = {"GPU": 1.0} if mesh.gpus else {"CPU": 1.0}
-    with shared_clips(plan.clips, plan.pretrained_on) as (clips, unlabelled), watch(board, out, run, todo):
+    with shared_clips(plan.clips, plan.pretrained_on) as (clips, unlabelled), watch(board, out, run, todo) as complete:
+        config = {"run": run, "clips": clips, "unlabelled": unlabelled, "todo": list(todo), "out": out, **more}
+        trainer = TorchTrainer(
+            work,
+            train_loop_config=config | {"teams": mesh.teams, "board": board},
+            scaling_config=ScalingConfig(num_workers=mesh.workers, use_gpu=mesh.gpus, resources_per_worker=per_worker),
+            torch_config=TorchConfig(backend="nccl" if mesh.gpus else "gloo", timeout_s=_ONE_DAY_S),
+            # A name of its own: Ray would silently resume a run of the same name.
+            run_config=RunConfig(
+                name=f"sigflow-{uuid.uuid4().hex[:8]}",
+                storage_path=(out / "ray").uri,
+                failure_config=FailureConfig(max_failures=3),  # of a worker or node; folds go on where they were
+            ),
+        )
+        fitting = _Beside(trainer.fit)
+        while fitting.is_alive() and not complete.wait(_LOOK_EVERY_S):
+            pass
+        if not fitting.is_alive():
+            _raise_cause(fitting, board)
+        yield
+        fitting.join()
+        _raise_cause(fitting, board)
+
+
+class _Beside(threading.Thread):
+    """A call in a thread that does not keep the process alive, and how it failed."""
+
+    def __init__(self, call: Callable[[], object]) -> None:
+        super().__init__(daemon=True)
+        self._call = call
+        self.error: BaseException | None = None
+        self.start()
+
+    def run(self) -> None:
         try:
-            TorchTrainer(
-                work,
-                train_loop_config={
-                    "run": run,
-                    "clips": clips,
-                    "unlabelled": unlabelled,
-                    "todo": list(todo),
-                    "out": out,
-                    "teams": mesh.teams,
-                    "board": board,
-                    **more,
-                },
-                scaling_config=ScalingConfig(
-                    num_workers=mesh.workers, use_gpu=mesh.gpus, resources_per_worker=per_worker
-                ),
-                torch_config=TorchConfig(backend="nccl" if mesh.gpus else "gloo", timeout_s=_ONE_DAY_S),
-                # A name of its own: Ray would silently resume a run of the same name.
-                run_config=RunConfig(
-                    name=f"sigflow-{uuid.uuid4().hex[:8]}",
-                    storage_path=(out / "ray").uri,
-                    failure_config=FailureConfig(max_failures=3),  # of a worker or node; folds go on where they were
-                ),
-            ).fit()
-        except SystemExit:  # how Ray Train answers Ctrl-C
-            raise KeyboardInterrupt from None
-        except ray.train.TrainingFailedError as error:
-            for cause in getattr(error, "worker_failures", {}).values():
-                if isinstance(cause, UserError):
-                    raise cause from error
-            raise
+            self._call()
+        except BaseException as error:
+            self.error = error
+
+
+def _raise_cause(fitting: _Beside, board: Any) -> None:
+    """What ended the mesh, as its user needs to see it; nothing if all went well."""
+    if isinstance(fitting.error, ray.train.TrainingFailedError):
+        for cause in getattr(fitting.error, "worker_failures", {}).values():
+            if isinstance(cause, UserError):
+                raise cause from fitting.error
+    if fitting.error:
+        raise fitting.error
     if failures := ray.get(board.failures.remote()):
         raise UserError(f"{'; '.join(failures.values())}; then go on with --resume, folds that are done stay")

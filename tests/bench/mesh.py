@@ -1,10 +1,11 @@
 """The fold mesh against bare loops: 6 folds with one worker, with two, and by `training.fit` in this process.
 
-One torch thread each, the same made-up clips. Start-up is the time from the call of `train` until the first worker
-begins its first fold: audit, Ray and its workers. Everything after that counts: the folds, files, the mesh's end,
-metrics, report. Two workers must need at most RATIO of one worker's time, and one worker at most OVERHEAD more than the
-bare loops; exit 1 otherwise. Needs 2 cores that have nothing else to do: `cpu_per_s` says how much of a core folds had,
-and with less than QUIET the answer is no.
+One torch thread each, the same made-up clips. Two of the bare folds are trained before both runs, two between them and
+two after: a machine that slows down meanwhile slows all down alike. Start-up is the time from the call of `train` until
+the first worker begins its first fold: audit, Ray and its workers. Everything after that counts: the folds, files,
+metrics, report, the mesh's end. Two workers must need at most RATIO of one worker's time, and one worker at most
+OVERHEAD more than the bare loops; exit 1 otherwise. Needs 2 cores that have nothing else to do: `cpu_per_s` says how
+much of a core folds had, and with less than QUIET the answer is no.
 """
 
 import json
@@ -12,11 +13,14 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from sigflow.audit import Plan
+from sigflow.data.folds import Fold
 from sigflow.landmarks.synthetic import GESTURES, SUBJECTS
 from sigflow.pipelines.audit import prepare
 from sigflow.pipelines.job import disconnect
@@ -25,7 +29,7 @@ from sigflow.recipes.catalogue import find_recipe
 from sigflow.recipes.recipe import Recipe, override
 from sigflow.storage import Location, locate
 from sigflow.training import fit
-from tests.bench.spans import read_spans
+from tests.bench.spans import Span, read_spans
 from tests.conftest import write_gesture_landmarks
 
 FOLDS, TAKES, EPOCHS = "6", 10, 100
@@ -34,14 +38,24 @@ QUIET = 0.85  # seconds of a core that each second of training has to get, or no
 ROOT = Path(__file__).parents[2]
 
 
-def bare(recipe: Recipe, data: Location) -> dict[str, float]:
-    """Seconds of the loops alone, fold after fold."""
-    plan = prepare(recipe, data, folds_spec=FOLDS)
-    started, cpu_s = time.perf_counter(), time.process_time()
-    for fold in plan.folds.folds:
+def bare(plan: Plan, folds: Sequence[Fold]) -> list[Span]:
+    """The loops alone, fold after fold."""
+    spans = []
+    for fold in folds:
+        begin_s, cpu_s = time.time(), time.process_time()
         fit(plan.recipe, plan.clips, plan.labels, fold)
-    seconds = time.perf_counter() - started
-    return {"seconds": seconds, "cpu_per_s": (time.process_time() - cpu_s) / seconds}
+        spans.append(Span(begin_s, time.time(), time.process_time() - cpu_s))
+    return spans
+
+
+def together(spans: Sequence[Span]) -> dict[str, float]:
+    """Seconds of all, one after the other."""
+    seconds = sum(span.end_s - span.begin_s for span in spans)
+    return {
+        "seconds": seconds,
+        "a fold": seconds / len(spans),
+        "cpu_per_s": sum(span.cpu_s for span in spans) / seconds,
+    }
 
 
 def mesh(recipe: Recipe, data: Location, out: Path, workers: int) -> dict[str, float]:
@@ -59,11 +73,10 @@ def mesh(recipe: Recipe, data: Location, out: Path, workers: int) -> dict[str, f
         "of startup: data and audit": audited - called,
         "of startup: Ray and its workers": begun - audited,
         "of seconds: folds": ended - begun,
-        "of seconds: end of the mesh, metrics": measured - ended,
+        "of seconds: metrics": measured - ended,
         "of seconds: report": told - measured,
-        "of seconds: log of runs": returned - told,
-        "a fold": sum(span.end_s - span.begin_s for span in spans) / len(spans),
-        "cpu_per_s": sum(span.cpu_s for span in spans) / sum(span.end_s - span.begin_s for span in spans),
+        "of seconds: end of the mesh, log of runs": returned - told,
+        **{name: value for name, value in together(spans).items() if name != "seconds"},
     }
 
 
@@ -80,9 +93,13 @@ def main() -> int:
     recipe = override(find_recipe("isolated_gestures"), [f"train.epochs={EPOCHS}", f"train.patience={EPOCHS}"])
     with tempfile.TemporaryDirectory() as folder:
         data = write_gesture_landmarks(locate(folder) / "data", subjects=SUBJECTS, gestures=GESTURES, takes=TAKES)
-        found: dict[str, Any] = {"bare": bare(recipe, data)}
+        plan = prepare(recipe, data, folds_spec=FOLDS)
+        found: dict[str, Any] = {}
+        spans = bare(plan, plan.folds.folds[:2])
         for workers in (1, 2):
             found[f"workers={workers}"] = mesh(recipe, data, Path(folder) / f"runs/{workers}", workers)
+            spans += bare(plan, plan.folds.folds[2 * workers : 2 * workers + 2])
+        found["bare"] = together(spans)
     ratio = found["workers=2"]["seconds"] / found["workers=1"]["seconds"]
     overhead = found["workers=1"]["seconds"] / found["bare"]["seconds"] - 1
     least = min(figures["cpu_per_s"] for figures in found.values())
