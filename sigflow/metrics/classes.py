@@ -29,8 +29,17 @@ def f1_per_class(confusion_KK: np.ndarray) -> np.ndarray:
 
 
 def macro_f1(true_N: np.ndarray, predicted_N: np.ndarray, num_classes: int) -> float:
-    """Mean F1 over the classes that occur or are predicted."""
-    return float(np.nanmean(f1_per_class(confusion(true_N, predicted_N, num_classes))))
+    """Mean F1 over the classes that occur.
+
+    One that does not occur has no F1: as 0 it would weigh a single slip as much as a whole class, and a fold that lacks
+    half of the classes would be judged by chance (Forman and Scholz 2010, "Apples-to-apples in cross-validation
+    studies"). The slip counts all the same, in the class that it should have been.
+    """
+    return _macro_f1(confusion(true_N, predicted_N, num_classes))
+
+
+def _macro_f1(confusion_KK: np.ndarray) -> float:
+    return float(f1_per_class(confusion_KK)[confusion_KK.sum(1) > 0].mean())
 
 
 def classification(
@@ -40,13 +49,13 @@ def classification(
 
     precision, recall, f1: of two classes those of the second one, named in `positive`; of more the means over classes.
     A class that occurs and is never predicted has precision 0; one that does not occur has no recall, and is left out
-    of the mean. given: how often a class is the answer. top_3, top_5: share of clips whose class is among the
-    likeliest, where there are more classes.
+    of the means of recall and F1. given: how often a class is the answer. top_3, top_5: share of clips whose class is
+    among the likeliest, where there are more classes.
     """
     predicted_N = probs_NK.argmax(1)
     counts = confusion(true_N, predicted_N, len(labels))
     occurs_K, chosen_K, right_K = counts.sum(1), counts.sum(0), np.diag(counts)
-    f1_K = f1_per_class(counts)
+    f1_K = np.where(occurs_K > 0, f1_per_class(counts), np.nan)
     with np.errstate(invalid="ignore"):
         recall_K = np.where(occurs_K > 0, right_K / occurs_K, np.nan)
         precision_K = np.where(chosen_K > 0, right_K / chosen_K, np.where(occurs_K > 0, 0.0, np.nan))
@@ -57,7 +66,7 @@ def classification(
     return {
         "clips": len(true_N),
         "accuracy": float(right_N.mean()),
-        "macro_f1": float(np.nanmean(f1_K)),
+        "macro_f1": _macro_f1(counts),
         "positive": labels[POSITIVE] if binary else None,
         **{name: _json(values[POSITIVE] if binary else np.nanmean(values)) for name, values in each.items()},
         **{f"top_{k}": _top(probs_NK, true_N, k) if len(labels) > k else None for k in TOP},

@@ -58,14 +58,14 @@ def f1_difference(
 
 
 def _class_sums(true_N: np.ndarray, predicted_N: np.ndarray, num_classes: int, unit_N: np.ndarray) -> np.ndarray:
-    """Of each unit: clips, right ones, right ones of each class, and how often each class is true or predicted."""
+    """Of each unit: clips, right ones, right ones of each class, and how often each class is true, and is predicted."""
     right_N = true_N == predicted_N
     one_hot_KK = np.eye(num_classes)
     return _per_unit(
         np.concatenate(
             [
                 np.ones((len(true_N), 1)), right_N[:, None],
-                one_hot_KK[true_N] * right_N[:, None], one_hot_KK[true_N] + one_hot_KK[predicted_N],
+                one_hot_KK[true_N] * right_N[:, None], one_hot_KK[true_N], one_hot_KK[predicted_N],
             ],
             axis=1,
         ),
@@ -74,8 +74,9 @@ def _class_sums(true_N: np.ndarray, predicted_N: np.ndarray, num_classes: int, u
 
 
 def _macro_f1(sums_BS: np.ndarray) -> np.ndarray:
-    right_BK, total_BK = np.split(sums_BS[:, 2:], 2, axis=1)
-    f1_BK = np.divide(2 * right_BK, total_BK, out=np.full_like(right_BK, np.nan), where=total_BK > 0)
+    """`metrics.macro_f1` of each row."""
+    right_BK, true_BK, given_BK = np.split(sums_BS[:, 2:], 3, axis=1)
+    f1_BK = np.divide(2 * right_BK, true_BK + given_BK, out=np.full_like(right_BK, np.nan), where=true_BK > 0)
     macro_B: np.ndarray = np.nanmean(f1_BK, axis=1)
     return macro_B
 
