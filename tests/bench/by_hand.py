@@ -45,7 +45,8 @@ def make(bundle_uri: str) -> FastAPI:
             "aspect": np.array([clip.aspect], np.float32),
             "lengths": np.array([frames], np.int64),
         }
-        (probs,) = session.run(["probs"], {name: value for name, value in given.items() if name in wanted})
+        missing = np.full_like(next(iter(points.values())), np.nan)  # a part that was not sent
+        (probs,) = session.run(["probs"], {name: given.get(name, missing) for name in wanted})
         best = probs[0].argsort()[::-1][:5]
         labels = bundle.manifest.labels
         return {"label": labels[best[0]], "probabilities": {labels[k]: float(probs[0, k]) for k in best}}

@@ -19,8 +19,8 @@ _FAST = {"RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"}
 MODES: dict[str, dict[str, str]] = {
     "serve": {},
     "optimized": {**_FAST, "RAY_SERVE_ENABLE_DIRECT_INGRESS": "0"},
-    "haproxy": {**_FAST, "RAY_SERVE_ENABLE_HA_PROXY": "1", "RAY_SERVE_HAPROXY_NBTHREAD": "1"},
     "direct": {**_FAST, "RAY_SERVE_ENABLE_DIRECT_INGRESS": "1"},
+    "haproxy": {**_FAST, "RAY_SERVE_ENABLE_HA_PROXY": "1", "RAY_SERVE_HAPROXY_NBTHREAD": "1"},
 }
 
 
