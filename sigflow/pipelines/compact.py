@@ -16,6 +16,7 @@ import ray
 
 from sigflow.errors import UserError
 from sigflow.pipelines.job import connect, refuse_unshared
+from sigflow.pipelines.placement import reach, refuse_impossible
 from sigflow.pipelines.progress import Progress
 from sigflow.schema import LANDMARKS_DIR, QUARANTINE_DIR
 from sigflow.storage import READERS, Location, Stored, parquet_bytes
@@ -41,7 +42,9 @@ def compact(data: Location, file_mb: int = FILE_MB) -> dict[str, Any]:
     if groups:
         connect()
         refuse_unshared(data)
-        merging = ray.remote(merge).options(num_cpus=1)
+        there = reach()
+        refuse_impossible(there, {"CPU": 1}, 1, "compact")
+        merging = ray.remote(merge).options(num_cpus=1, label_selector=there.selector(there.without_gpus()))
         waiting = {merging.remote(place, group): len(group) for place, group in groups}
         with Progress("compact", sum(waiting.values()), "files") as progress:
             while waiting:

@@ -5,10 +5,11 @@ Stages, with their cardinality:
   2. extract   block -> landmark file and quarantine file, committed by name      (actor pool, 1 CPU each; 1 : 1)
   3. tally     block -> counts                                                    (driver; streams, holds no landmarks)
 
-A MediaPipe process uses about one core, so an actor asks for one CPU; it works in a child process of the actor, which a
-hostile video may take down. Stage 2 writes its own files, so there is no second stage to wait for CPUs that the actors
-hold, and a retried block overwrites its file instead of repeating it. Clips of a lost block are tried once more, each
-alone, so that one which kills its worker does not take its neighbours into quarantine.
+A MediaPipe process uses about one core, so an actor asks for one CPU, and keeps off machines whose GPUs are for others
+(`placement`); it works in a child process of the actor, which a hostile video may take down. Stage 2 writes its own
+files, so there is no second stage to wait for CPUs that the actors hold, and a retried block overwrites its file and
+repeats nothing. Clips of a lost block are tried once more, each alone, so that one which kills its worker does not take
+its neighbours into quarantine.
 """
 
 import logging
@@ -34,8 +35,10 @@ from sigflow.landmarks.detector import DetectorOptions
 from sigflow.landmarks.extraction import failure, quarantine_table
 from sigflow.landmarks.isolation import IsolatedExtractor, Limits
 from sigflow.landmarks.manifest import read_manifest
+from sigflow.pipelines import meters
 from sigflow.pipelines.commit import commit_block, read_state, remove_rows
-from sigflow.pipelines.job import cluster_cpus, connect, refuse_unshared
+from sigflow.pipelines.job import connect, refuse_unshared
+from sigflow.pipelines.placement import reach, refuse_impossible
 from sigflow.pipelines.preview import check_preview, draw_preview
 from sigflow.pipelines.progress import Progress
 from sigflow.pipelines.tally import TALLY_SCHEMA, print_by_label, tally, total
@@ -85,10 +88,13 @@ def extract(
     for model in options.models:
         model_path(model)  # a missing model file ends the job here, not on every worker
     todo, outdated = _plan(manifest, out, options, on_change, retry_failed)
+    skipped = len(manifest) - len(todo)
     tallies = TALLY_SCHEMA.empty_table()
     if len(todo):
         connect()
         refuse_unshared(out)
+        refuse_impossible(reach(), {"CPU": 1}, 1, "extraction")
+        meters.count("extract_clips_total", skipped, state="skipped")
         remove_rows(outdated)  # not before everything that could still refuse
         tallies = _run(todo, out, options, limits or Limits())
         print_by_label(tallies)
@@ -99,7 +105,7 @@ def extract(
     seconds = time.monotonic() - started
     counts = total(tallies)
     return counts | {
-        "skipped": len(manifest) - len(todo),
+        "skipped": skipped,
         "quarantined": pc.sum(_among(failures, manifest)).as_py() or 0,
         "found": round(counts["found"] / max(counts["frames"], 1), 4),
         "hands": round(counts["hands"] / max(counts["frames"], 1), 4),
@@ -164,7 +170,7 @@ def _plan(
 
 def _run(todo: pa.Table, out: Location, options: DetectorOptions, limits: Limits) -> pa.Table:
     """Stages 2 and 3; once more, clip by clip, for what was lost with a worker or a node; then that is quarantined."""
-    workers = min(cluster_cpus(), len(todo))
+    workers = min(reach().without_gpus().places({"CPU": 1}), len(todo))
     size = min(MAX_CLIPS_PER_FILE, max(1, math.ceil(len(todo) / (4 * workers))))
     with Progress("extract", len(todo), "clips") as progress:
         parts = [_extract_blocks(todo, size, out, options, limits, progress)]
@@ -176,13 +182,16 @@ def _run(todo: pa.Table, out: Location, options: DetectorOptions, limits: Limits
             commit_block(out, [clip["clip_id"] for clip in clips], [], [quarantine_table(rows)])
             parts.append(tally([], [quarantine_table(rows)]))
             progress.advance(len(clips), f"{len(clips)} lost with their workers")
+            meters.count("extract_clips_total", len(clips), state="failed")
     return pa.concat_tables(parts)
 
 
 def _extract_blocks(
     todo: pa.Table, size: int, out: Location, options: DetectorOptions, limits: Limits, progress: Progress
 ) -> pa.Table:
-    workers = min(cluster_cpus(), len(todo))
+    there = reach()
+    part = there.without_gpus()
+    workers = min(part.places({"CPU": 1}), len(todo))
     logging.getLogger("ray.data").setLevel(logging.ERROR)  # its plans and its advice; what fails is raised
     context = DataContext.get_current()
     context.enable_progress_bars = False
@@ -193,6 +202,7 @@ def _extract_blocks(
         tallies = ray.data.from_arrow(list(_blocks(todo, size))).map_batches(
             ExtractBlock, fn_constructor_args=(out, options, limits), batch_size=None, batch_format="pyarrow",
             compute=ActorPoolStrategy(min_size=1, max_size=workers), num_cpus=1, max_restarts=1, max_task_retries=1,
+            label_selector=there.selector(part),
         )  # fmt: skip
     parts: list[pa.Table] = [TALLY_SCHEMA.empty_table()]
     frames = failed = 0
@@ -202,6 +212,10 @@ def _extract_blocks(
         frames, failed = frames + counts["frames"], failed + counts["failed"]
         words = f"{frames / progress.elapsed_s:.0f} frames/s, {failed} failed"
         progress.advance(counts["clips"] + counts["failed"], words)
+        meters.count("extract_clips_total", counts["clips"], state="done")
+        meters.count("extract_clips_total", counts["failed"], state="failed")
+        meters.count("extract_frames_total", counts["frames"])
+        meters.say("extract_clips_left", progress.left)
     return pa.concat_tables(parts)
 
 

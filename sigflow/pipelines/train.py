@@ -30,7 +30,8 @@ from sigflow.pipelines.audit import audit_and_tell, prepare
 from sigflow.pipelines.board import Board, watch
 from sigflow.pipelines.finetune import start_of, starts
 from sigflow.pipelines.fold_worker import work
-from sigflow.pipelines.job import cluster_cpus, connect, refuse_unshared
+from sigflow.pipelines.job import connect, refuse_unshared
+from sigflow.pipelines.placement import reach, refuse_impossible
 from sigflow.pipelines.sharing import shared_clips
 from sigflow.recipes.recipe import Recipe
 from sigflow.report.write import write_report
@@ -143,14 +144,36 @@ def plan_mesh(folds: int, todo: int, asked: int | None, *, cpus: int, gpus: int)
     return _Mesh(teams * size, teams, gpus > 0)
 
 
+def per_worker(gpu: bool) -> dict[str, float]:
+    """A whole device; of a machine with GPUs no CPU, so that nothing else can keep training from its GPUs."""
+    return {"GPU": 1.0} if gpu else {"CPU": 1.0}
+
+
+def most_workers() -> int:
+    """How many `train` could be asked for here."""
+    connect()
+    there = reach()
+    return max(there.places(per_worker(True)) or there.places(per_worker(False)), 1)
+
+
+def _place(folds: int, todo: int, asked: int | None) -> _Mesh:
+    """On GPUs where there are any or could be, on CPUs elsewhere.
+
+    Raises:
+        UserError: more workers are asked for than the cluster could ever run.
+    """
+    there = reach()
+    gpus = there.places(per_worker(True))
+    refuse_impossible(there, per_worker(gpus > 0), asked or 1, "training" if asked is None else f"--workers {asked}")
+    return plan_mesh(folds, todo, asked, cpus=there.places(per_worker(False)), gpus=gpus)
+
+
 def _train_folds(
     run: runs.Run, plan: Plan, todo: Sequence[Fold], out: Location, workers: int | None, more: dict[str, Any]
 ) -> None:
-    resources = ray.cluster_resources()
-    mesh = plan_mesh(run.num_folds, len(todo), workers, cpus=cluster_cpus(), gpus=int(resources.get("GPU", 0)))
+    mesh = _place(run.num_folds, len(todo), workers)
     board = ray.remote(num_cpus=0)(Board).remote()
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", str(_LOOK_EVERY_S))
-    per_worker = {"GPU": 1.0} if mesh.gpus else {"CPU": 1.0}
     with shared_clips(plan.clips, plan.pretrained_on) as (clips, unlabelled), watch(board, out, run, todo):
         try:
             TorchTrainer(
@@ -166,7 +189,7 @@ def _train_folds(
                     **more,
                 },
                 scaling_config=ScalingConfig(
-                    num_workers=mesh.workers, use_gpu=mesh.gpus, resources_per_worker=per_worker
+                    num_workers=mesh.workers, use_gpu=mesh.gpus, resources_per_worker=per_worker(mesh.gpus)
                 ),
                 torch_config=TorchConfig(backend="nccl" if mesh.gpus else "gloo", timeout_s=_ONE_DAY_S),
                 # A name of its own: Ray would silently resume a run of the same name.

@@ -23,7 +23,7 @@ from sigflow.pipelines.audit import audit_and_tell, prepare_all
 from sigflow.pipelines.desk import Desk
 from sigflow.pipelines.job import connect, refuse_unshared
 from sigflow.pipelines.search import run_trials
-from sigflow.pipelines.train import train
+from sigflow.pipelines.train import most_workers, train
 from sigflow.recipes.recipe import Recipe
 from sigflow.recipes.space import Space, value_at
 from sigflow.storage import Location
@@ -200,7 +200,7 @@ def _remeasure(
     plan: Plan,
     out: Location,
     best: Trial,
-    workers: int | None,
+    concurrent: int | None,
 ) -> dict[str, Any] | None:
     """The winner's run on folds that had no say in its choice; None where they cannot be made."""
     spec = fresh(plan, search.holdout)
@@ -218,7 +218,7 @@ def _remeasure(
             place,
             folds_spec=spec,
             holdout=search.holdout,
-            workers=workers,
+            workers=None if concurrent is None else min(concurrent, most_workers()),
             resume=True,
             force=known_codes(),
         )
