@@ -17,13 +17,17 @@ from tests.serve.telemetry.dashboard import ON_GPUS, names
 
 FORCED = ("--force", "small_test_fold,too_many_parameters,lonely_test_class")
 QUICK = ("--set", "train.epochs=2", "--set", "model.hidden=[8]", "--set", "model.dense=8", "--folds", "2", *FORCED)
-PORT = "import ray; ray.init(log_to_driver=False); print(*(f\"{n['NodeManagerAddress']}:{n['MetricsExportPort']}\" for n in ray.nodes() if n['Alive']))"
+NODES = """
+import ray
+ray.init(log_to_driver=False)
+print(*(f"{node['NodeManagerAddress']}:{node['MetricsExportPort']}" for node in ray.nodes() if node["Alive"]))
+"""
 
 
 @pytest.fixture
 def seen(cluster: Cluster) -> Iterator[set[str]]:
     """Names of metrics with a value that some node has shown since."""
-    nodes = cluster.run(sys.executable, "-c", PORT).stdout.split()
+    nodes = cluster.run(sys.executable, "-c", NODES).stdout.split()
     found: set[str] = set()
     ended = threading.Event()
 
@@ -55,7 +59,7 @@ def test_every_metric_of_the_dashboard_is_seen_at_a_node(
     serving.deploy_by_command(tmp_path / "config.yaml", of(exported_bundle))
     ray_and_jobs = {name for name in names() if not name.startswith("ray_sigflow_")} - ON_GPUS
     try:
-        with load(serving):
+        with load(serving.url, clients=1):
             served = {"ray_sigflow_requests_total", "ray_sigflow_request_seconds_bucket", "ray_sigflow_clips_total"}
             wait_for(lambda: served | ray_and_jobs <= seen, seconds=60)
     finally:
