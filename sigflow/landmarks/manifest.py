@@ -146,7 +146,7 @@ def _stored(source: pa.ChunkedArray) -> dict[str, pa.ChunkedArray]:
     """What is there of the sources: one listing for each folder, because object storage answers one by one slowly."""
     folders = pc.unique(pc.replace_substring_regex(source, r"/[^/]*$", "")).to_pylist()
     with ThreadPoolExecutor(READERS) as readers:
-        found = [_columns(files) for files in readers.map(_listing, folders)]
+        found = list(readers.map(lambda folder: _columns(_listing(folder)), folders))
     there = {name: pa.concat_arrays([each[name] for each in found]) for name in found[0]}
     row = pc.index_in(source, there.pop("source"))
     return {name: pc.take(values, row) for name, values in there.items()}

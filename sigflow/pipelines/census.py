@@ -42,7 +42,7 @@ def census() -> dict[str, Any]:
         applications = serve.status().applications
     except (RayError, RayStateApiException, RuntimeError, OSError) as error:
         raise UserError(f"the cluster does not answer: {' '.join(str(error).split())[:200]}") from error
-    alive = [node for node in nodes if node["Alive"]]
+    alive, could_come = [node for node in nodes if node["Alive"]], reach().kinds
     return {
         "nodes": {"alive": len(alive), "dead": len(nodes) - len(alive)},
         "resources": {
@@ -55,7 +55,7 @@ def census() -> dict[str, Any]:
                 "resources": bundle,
                 "count": count,
                 "fits": any(_fits(bundle, node["Resources"]) for node in alive),
-                "can_come": any(_fits(bundle, kind.resources) for kind in reach().kinds),
+                "can_come": any(_fits(bundle, kind.resources) for kind in could_come),
             }
             for bundle, count in _demands(known)
         ],

@@ -72,6 +72,9 @@ def train(
     if init:
         begins = starts(plan.clips, plan.folds, init)
         begin_with(build(run.recipe, len(run.labels)), run.labels, start_of(init, begins[0]))  # or refuses
+    if not (out / "metrics.json").exists():  # of a finished run nothing may be left to do
+        connect()
+        _place(run.num_folds, run.num_folds, workers)  # or refuses, before anything is written
     ids = [str(clip_id) for clip_id in plan.clips.column("clip_id")]
     run = runs.start_run(
         out,

@@ -46,6 +46,7 @@ def test_more_workers_than_can_ever_run_are_refused_at_once(
     last = done.stderr.splitlines()[-1]
     assert "--workers 9 needs 9 x CPU 1, and this cluster has place for 4" in last
     assert "ask for at most 4" in last
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.slow
