@@ -227,7 +227,8 @@ def _blocks(todo: pa.Table, size: int) -> Iterator[pa.Table]:
     cuts = np.append(np.flatnonzero(differs) + 1, len(ordered))  # between two sources
     start = 0
     while start < len(ordered):
-        end = start + 1 if size == 1 else int(cuts[min(np.searchsorted(cuts, start + size), len(cuts) - 1)])
+        cut = min(int(np.searchsorted(cuts, start + size)), len(cuts) - 1)
+        end = start + 1 if size == 1 else int(cuts[cut])
         yield ordered.slice(start, end - start)
         start = end
 
