@@ -24,6 +24,7 @@ from serve.settings import Access, Served, Settings, settings_of, verify
 from sigflow.bundle import PRECISIONS
 from sigflow.errors import UserError
 from sigflow.pipelines import job
+from sigflow.pipelines.placement import reach, refuse_impossible
 from sigflow.storage import Location, locate
 
 _LOGGING = {"enable_access_log": False}  # Ray's own, beside `serve.telemetry.access_log`: each line costs its time
@@ -130,9 +131,10 @@ def _start(settings: Settings, args: argparse.Namespace) -> None:
 
 
 def _deploy(settings: Settings, replicas: tuple[int, int]) -> None:
-    from serve.app import deployment  # here: what a replica needs is read while Ray's controller starts
+    from serve.app import deployment, replica_cpus  # here: what a replica needs is read while Ray's controller starts
 
     least, most = replicas
+    refuse_impossible(reach(), {"CPU": replica_cpus(settings)}, least, f"--replicas {least}")
     scale: dict[str, Any] = {"num_replicas": least}
     if most > least:
         scale = {"autoscaling_config": {"min_replicas": least, "max_replicas": most, "target_ongoing_requests": 16}}

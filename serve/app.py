@@ -39,12 +39,10 @@ def build(args: dict[str, Any]) -> Application:
 
 def deployment(settings: Settings | None = None, **options: Any) -> Application:
     """The application with these settings, or with those of config.yaml; `options` are Ray Serve's."""
-    # Training takes whole CPUs: of a machine that has one or two, half of one held here would keep a whole one from it.
-    trains = settings is not None and settings.page is not None and settings.page.folder is not None
     replicas = serve.deployment(
         serve.ingress()(Recognisers),
         name=NAME,
-        ray_actor_options={"num_cpus": 0 if trains else 0.5},
+        ray_actor_options={"num_cpus": replica_cpus(settings)},
         max_ongoing_requests=1000,  # more than may wait in a replica: its own answer to too many says more than Ray's
         max_queued_requests=1000,
         backpressure_config={"status_code": 503, "retry_after_s": 1},
@@ -54,6 +52,13 @@ def deployment(settings: Settings | None = None, **options: Any) -> Application:
     # One version for whatever the settings are, as with `serve deploy`: Ray then changes them in place. Without it
     # `serve.run` replaces every replica each time.
     return replicas.options(version="1", _internal=True).bind()
+
+
+def replica_cpus(settings: Settings | None) -> float:
+    """A part of one: a replica that nobody asks takes nothing."""
+    # Training takes whole CPUs: of a machine that has one or two, half of one held here would keep a whole one from it.
+    trains = settings is not None and settings.page is not None and settings.page.folder is not None
+    return 0.0 if trains else 0.5
 
 
 class Recognisers:

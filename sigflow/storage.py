@@ -1,8 +1,14 @@
-"""One way to open local paths, s3:// and gs:// (pyarrow.fs)."""
+"""One way to open local paths, s3:// and gs:// (pyarrow.fs).
 
+A file can take the place of several at once, also in object storage, where nothing can be renamed. First a note
+`.replaces-<new name>` says which files those are, as they were then; it counts from the moment the new file is there,
+and hides them from listings until they are deleted. A file that was written anew since is another one, and is shown.
+"""
+
+import json
 import os
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -16,10 +22,12 @@ from pyarrow import fs
 from sigflow.errors import UserError
 
 TEMPORARY = ".partial-"
+_REPLACES = ".replaces-"
+READERS = 32  # of many small files at once: object storage takes its time for each
 _READ_AHEAD = 4 << 20  # bytes of a column: few requests to object storage
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Location:
     """A file or folder on one file system. `uri` is how a user would name it."""
 
@@ -65,10 +73,14 @@ class Location:
         system, path = _resolve(self.uri)
         found = system.get_file_info(fs.FileSelector(path, recursive=recursive, allow_not_found=True))
         prefix = self.uri[: len(self.uri) - len(path)] if self.uri.endswith(path) else ""
+        hidden = _replaced(system, found, [info for info in found if info.base_name.startswith(_REPLACES)])
         return [
             Stored(Location(prefix + info.path), info.size, info.mtime_ns // 1_000_000)
             for info in sorted(found, key=lambda info: info.path)
-            if info.type == fs.FileType.File and info.path.endswith(suffix) and not info.base_name.startswith(TEMPORARY)
+            if info.type == fs.FileType.File
+            and info.path.endswith(suffix)
+            and not info.base_name.startswith((TEMPORARY, _REPLACES))
+            and (not hidden or (info.path, *_stamp(info)) not in hidden)
         ]
 
     def delete(self) -> None:
@@ -98,14 +110,31 @@ class Location:
 
     def write_parquet(self, table: pa.Table) -> None:
         """Zstd, floats byte-stream-split, strings by dictionary; atomic."""
-        floats = [path for path, kind in _leaves(table.schema) if pa.types.is_floating(kind)]
-        others = [path for path, kind in _leaves(table.schema) if not pa.types.is_floating(kind)]
-        self._replace(
-            lambda system, path: pq.write_table(
-                table, path, filesystem=system, compression="zstd", compression_level=9,
-                use_dictionary=others, use_byte_stream_split=floats,
-            )
-        )  # fmt: skip
+        encoding = _encoding(table.schema)
+        self._replace(lambda system, path: pq.write_table(table, path, filesystem=system, **encoding))
+
+    def put_in_place_of(self, old: "Sequence[Stored]", data: bytes) -> None:
+        """Write a new file here, and delete those of its folder that it replaces; killed in between, see `tidy`.
+
+        Listings show the old ones or the new one. Whoever has listed before may miss a file that he opens then.
+        """
+        folder, name = Location(self.uri.rsplit("/", 1)[0]), self.name
+        stamps = {stored.location.name: [stored.bytes, stored.modified_ms] for stored in old}
+        (folder / f"{_REPLACES}{name}").write_text(json.dumps(stamps))
+        self.write_bytes(data)
+        folder.tidy(name)
+
+    def tidy(self, name: str = "") -> None:
+        """Delete what is hidden in this folder: replaced, by the file of this name or by any."""
+        system, path = _resolve(self.uri)
+        found = system.get_file_info(fs.FileSelector(path, allow_not_found=True))
+        there = {info.base_name for info in found}
+        notes = [info for info in found if info.base_name.startswith(_REPLACES + name)]
+        # A note whose file is not there may be that of somebody who is about to write it.
+        notes = [note for note in notes if note.base_name.removeprefix(_REPLACES) in there]
+        hidden = _replaced(system, found, notes)
+        for info in (*(info for info in found if (info.path, *_stamp(info)) in hidden), *notes):
+            (self / info.base_name).delete()
 
     def rows(self) -> int:
         """How many rows the Parquet file here has."""
@@ -153,7 +182,7 @@ class Location:
                 os.unlink(partial)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Stored:
     """A file as a listing shows it: its size, and when it was last written, in ms since 1970 (UTC)."""
 
@@ -196,6 +225,52 @@ def _resolve(uri: str) -> tuple[fs.FileSystem, str]:
 def _write(system: fs.FileSystem, path: str, data: bytes) -> None:
     with system.open_output_stream(path) as stream:
         stream.write(data)
+
+
+def _replaced(
+    system: fs.FileSystem, found: Sequence[fs.FileInfo], notes: Sequence[fs.FileInfo]
+) -> set[tuple[str, int, int]]:
+    """Path, bytes and time of what others of the files that were `found` have replaced, as `notes` say."""
+    hidden: set[tuple[str, int, int]] = set()
+    paths = {info.path for info in found} if notes else set()
+    for note in notes:
+        folder = note.path[: -len(note.base_name)]
+        if folder + note.base_name.removeprefix(_REPLACES) in paths:
+            with suppress(FileNotFoundError), system.open_input_stream(note.path) as stream:
+                stamps = json.loads(stream.read())
+                hidden |= {(folder + name, size, modified_ms) for name, (size, modified_ms) in stamps.items()}
+    return hidden
+
+
+def _stamp(info: fs.FileInfo) -> tuple[int, int]:
+    return info.size, info.mtime_ns // 1_000_000
+
+
+def parquet_bytes(tables: Iterable[pa.Table], schema: pa.Schema, group_bytes: int) -> bytes:
+    """Tables of this schema as one Parquet file, encoded as `write_parquet` does; row groups take so much in memory."""
+    sink = pa.BufferOutputStream()
+    with pq.ParquetWriter(sink, schema, **_encoding(schema)) as writer:
+        waiting: list[pa.Table] = []
+        size = 0
+        for table in tables:
+            waiting.append(table)
+            size += table.nbytes
+            if size >= group_bytes:
+                writer.write_table(pa.concat_tables(waiting))
+                waiting, size = [], 0
+        if waiting:
+            writer.write_table(pa.concat_tables(waiting))
+    return cast(bytes, sink.getvalue().to_pybytes())
+
+
+def _encoding(schema: pa.Schema) -> dict[str, object]:
+    leaves = _leaves(schema)
+    return {
+        "compression": "zstd",
+        "compression_level": 9,
+        "use_dictionary": [path for path, kind in leaves if not pa.types.is_floating(kind)],
+        "use_byte_stream_split": [path for path, kind in leaves if pa.types.is_floating(kind)],
+    }
 
 
 def _leaves(schema: pa.Schema) -> list[tuple[str, pa.DataType]]:

@@ -18,6 +18,7 @@ from tqdm import tqdm
 from sigflow import runs
 from sigflow.data.folds import Fold
 from sigflow.monitors import Epoch
+from sigflow.pipelines import meters
 from sigflow.recipes.ways import TrainConfig
 from sigflow.storage import Location
 
@@ -35,6 +36,7 @@ class Board:
     def say(self, fold: int, epoch: Epoch) -> None:
         """Called by workers."""
         self._last[fold] = epoch
+        meters.count("train_epochs_total", 1)
 
     def fail(self, fold: int, reason: str) -> None:
         """Called by workers."""
@@ -71,6 +73,7 @@ def _watch(
     complete: threading.Event,
 ) -> None:
     waiting = {fold.number for fold in todo}
+    meters.say("train_folds_left", len(waiting))
     score = run.recipe.score
     started = said = time.monotonic()
     line = tqdm(bar_format="{desc}", file=sys.stderr) if sys.stderr.isatty() else None
@@ -80,6 +83,8 @@ def _watch(
         for number in sorted(waiting):
             if runs.fold_is_done(out, number, run.key):
                 waiting.discard(number)
+                meters.count("train_folds_total", 1)
+                meters.say("train_folds_left", len(waiting))
                 fold = runs.read_fold_summary(out, number)
                 tqdm.write(
                     f"train: fold {number + 1}/{run.num_folds} {score} {fold['metrics'][score]:.3f}, "

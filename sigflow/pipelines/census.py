@@ -13,6 +13,7 @@ from ray.util.state.exception import RayStateApiException
 
 from sigflow.errors import UserError
 from sigflow.pipelines.job import connect
+from sigflow.pipelines.placement import reach
 
 _SHOWN = ("CPU", "GPU", "memory", "object_store_memory")
 _BYTES = ("memory", "object_store_memory")
@@ -24,7 +25,8 @@ def census() -> dict[str, Any]:
     Returns:
         nodes (alive, dead), resources (used and total, memory in bytes), waiting (bundles that were asked for and are
         not placed yet; `fits`: some node has as much when it is idle, otherwise they wait for a node that is not
-        here), starting and failed nodes of the autoscaler, jobs that run, Serve's applications.
+        here; `can_come`: an autoscaler could bring one), starting and failed nodes of the autoscaler, jobs that run,
+        Serve's applications.
 
     Raises:
         UserError: no cluster is named, or it does not answer.
@@ -40,7 +42,7 @@ def census() -> dict[str, Any]:
         applications = serve.status().applications
     except (RayError, RayStateApiException, RuntimeError, OSError) as error:
         raise UserError(f"the cluster does not answer: {' '.join(str(error).split())[:200]}") from error
-    alive = [node for node in nodes if node["Alive"]]
+    alive, could_come = [node for node in nodes if node["Alive"]], reach().kinds
     return {
         "nodes": {"alive": len(alive), "dead": len(nodes) - len(alive)},
         "resources": {
@@ -49,7 +51,12 @@ def census() -> dict[str, Any]:
             if name in total
         },
         "waiting": [
-            {"resources": bundle, "count": count, "fits": any(_fits(bundle, node["Resources"]) for node in alive)}
+            {
+                "resources": bundle,
+                "count": count,
+                "fits": any(_fits(bundle, node["Resources"]) for node in alive),
+                "can_come": any(_fits(bundle, kind.resources) for kind in could_come),
+            }
             for bundle, count in _demands(known)
         ],
         "starting": [f"{launch.count} {launch.ray_node_type_name}" for launch in known.pending_launches]
@@ -96,7 +103,9 @@ def told(found: dict[str, Any]) -> Iterator[str]:
     yield f"cluster: {nodes['alive']} nodes" + (f" ({nodes['dead']} lost)" if nodes["dead"] else "") + f"; used {used}"
     for it in found["waiting"]:
         bundle = ", ".join(f"{name} {_amount(name, value)}" for name, value in it["resources"].items()) or "nothing"
-        yield f"  waiting: {it['count']} x {bundle}" + ("" if it["fits"] else ", which no node that is here has")
+        yield f"  waiting: {it['count']} x {bundle}" + (
+            "" if it["fits"] else f", which no node that is here has{', but one can come' if it['can_come'] else ''}"
+        )
     for kind in ("starting", "not_started"):
         for line in found[kind]:
             yield f"  {kind.replace('_', ' ')}: {line}"

@@ -5,10 +5,11 @@ Stages, with their cardinality:
   2. extract   block -> landmark file and quarantine file, committed by name      (actor pool, 1 CPU each; 1 : 1)
   3. tally     block -> counts                                                    (driver; streams, holds no landmarks)
 
-A MediaPipe process uses about one core, so an actor asks for one CPU; it works in a child process of the actor, which a
-hostile video may take down. Stage 2 writes its own files, so there is no second stage to wait for CPUs that the actors
-hold, and a retried block overwrites its file instead of repeating it. Clips of a lost block are tried once more, each
-alone, so that one which kills its worker does not take its neighbours into quarantine.
+A MediaPipe process uses about one core, so an actor asks for one CPU, and keeps off machines whose GPUs are for others
+(`placement`); it works in a child process of the actor, which a hostile video may take down. Stage 2 writes its own
+files, so there is no second stage to wait for CPUs that the actors hold, and a retried block overwrites its file and
+repeats nothing. Clips of a lost block are tried once more, each alone, so that one which kills its worker does not take
+its neighbours into quarantine.
 """
 
 import logging
@@ -17,9 +18,11 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 from typing import Any, Literal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import ray
@@ -32,13 +35,15 @@ from sigflow.landmarks.detector import DetectorOptions
 from sigflow.landmarks.extraction import failure, quarantine_table
 from sigflow.landmarks.isolation import IsolatedExtractor, Limits
 from sigflow.landmarks.manifest import read_manifest
+from sigflow.pipelines import meters
 from sigflow.pipelines.commit import commit_block, read_state, remove_rows
-from sigflow.pipelines.job import cluster_cpus, connect, refuse_unshared
+from sigflow.pipelines.job import connect, refuse_unshared
+from sigflow.pipelines.placement import reach, refuse_impossible
 from sigflow.pipelines.preview import check_preview, draw_preview
 from sigflow.pipelines.progress import Progress
 from sigflow.pipelines.tally import TALLY_SCHEMA, print_by_label, tally, total
 from sigflow.schema import QUARANTINE_DIR, QUARANTINE_SCHEMA
-from sigflow.storage import Location
+from sigflow.storage import READERS, Location
 
 MAX_CLIPS_PER_FILE = 64
 _SHOWN_FAILURES = 10
@@ -83,21 +88,25 @@ def extract(
     for model in options.models:
         model_path(model)  # a missing model file ends the job here, not on every worker
     todo, outdated = _plan(manifest, out, options, on_change, retry_failed)
+    skipped = len(manifest) - len(todo)
     tallies = TALLY_SCHEMA.empty_table()
     if len(todo):
         connect()
         refuse_unshared(out)
+        refuse_impossible(reach(), {"CPU": 1}, 1, "extraction")
+        meters.count("extract_clips_total", skipped, state="skipped")
         remove_rows(outdated)  # not before everything that could still refuse
         tallies = _run(todo, out, options, limits or Limits())
         print_by_label(tallies)
-        _print_failures(_quarantined(out, todo), out)
+    failures = _quarantine(out)
+    _print_failures(failures.filter(_among(failures, todo)), out)
     if preview:
         draw_preview(out, preview, preview_features)
     seconds = time.monotonic() - started
     counts = total(tallies)
     return counts | {
-        "skipped": len(manifest) - len(todo),
-        "quarantined": len(_quarantined(out, manifest)),
+        "skipped": skipped,
+        "quarantined": pc.sum(_among(failures, manifest)).as_py() or 0,
         "found": round(counts["found"] / max(counts["frames"], 1), 4),
         "hands": round(counts["hands"] / max(counts["frames"], 1), 4),
         "seconds": round(seconds, 2),
@@ -106,12 +115,17 @@ def extract(
     }
 
 
-def _quarantined(out: Location, clips: pa.Table) -> pa.Table:
-    """Quarantine rows of these clips: clip_id, stage, error."""
+def _quarantine(out: Location) -> pa.Table:
+    """All quarantine rows: clip_id, stage, error."""
     empty = QUARANTINE_SCHEMA.empty_table().select(_SHOWN_COLUMNS)
-    files = (out / QUARANTINE_DIR).files(".parquet")
-    table = pa.concat_tables([empty, *(file.read_parquet(_SHOWN_COLUMNS) for file in files)])
-    return table.filter(pc.is_in(table["clip_id"], clips["clip_id"].combine_chunks()))
+    with ThreadPoolExecutor(READERS) as readers:
+        files = (out / QUARANTINE_DIR).files(".parquet")
+        return pa.concat_tables([empty, *readers.map(lambda file: file.read_parquet(_SHOWN_COLUMNS), files)])
+
+
+def _among(rows: pa.Table, clips: pa.Table) -> pa.ChunkedArray:
+    """Whether each of `rows` is of one of these clips."""
+    return pc.is_in(rows["clip_id"], clips["clip_id"].combine_chunks())
 
 
 def _print_failures(failed: pa.Table, out: Location) -> None:
@@ -127,15 +141,14 @@ def _plan(
 ) -> tuple[pa.Table, pa.Table]:
     """Stage 1: the manifest's rows that are to be done, and the rows of `read_state` that they replace."""
     state = read_state(out)
-    foreign = pc.not_equal(state["extractor"], options.fingerprint)
+    made_by = state["extractor"].combine_chunks()
+    foreign = pc.not_equal(made_by.dictionary, options.fingerprint).take(made_by.indices)
     if on_change == "refuse" and pc.any(foreign).as_py():
         raise UserError(
             f"{out} holds {pc.sum(foreign).as_py()} clips made with other options or models; choose another --out, "
             "or --on-change replace (do them again) or keep (leave them as they are)"
         )
-    index = pc.index_in(
-        state["clip_id"], pa.array(manifest["clip_id"].to_pylist(), pa.string())
-    )  # each stored clip's manifest row
+    index = pc.index_in(state["clip_id"], manifest["clip_id"].combine_chunks())  # each stored clip's manifest row
     known = pc.is_valid(index)
     now = {name: pc.take(manifest[name], index) for name in ("source_bytes", "source_modified_ms")}
     # A source that could not be found then and can be now has changed; one whose size cannot be told now has not.
@@ -152,32 +165,33 @@ def _plan(
     if retry_failed:
         again = pc.or_(again, state["failed"])
     again = pc.and_(known, again)
-    done = state.filter(pc.invert(again))["clip_id"].combine_chunks()
-    return manifest.filter(pc.invert(pc.is_in(manifest["clip_id"], done))), state.filter(again)
+    return manifest.filter(pc.invert(_among(manifest, state.filter(pc.invert(again))))), state.filter(again)
 
 
 def _run(todo: pa.Table, out: Location, options: DetectorOptions, limits: Limits) -> pa.Table:
     """Stages 2 and 3; once more, clip by clip, for what was lost with a worker or a node; then that is quarantined."""
-    workers = min(cluster_cpus(), len(todo))
+    workers = min(reach().without_gpus().places({"CPU": 1}), len(todo))
     size = min(MAX_CLIPS_PER_FILE, max(1, math.ceil(len(todo) / (4 * workers))))
     with Progress("extract", len(todo), "clips") as progress:
         parts = [_extract_blocks(todo, size, out, options, limits, progress)]
-        if lost := _lost(todo, out):
-            parts.append(
-                _extract_blocks(pa.Table.from_pylist(lost, schema=todo.schema), 1, out, options, limits, progress)
-            )
-        if lost := _lost(todo, out):
-            rows = [failure(clip, options, "worker_died", "its worker was lost every time") for clip in lost]
-            commit_block(out, [clip["clip_id"] for clip in lost], [], [quarantine_table(rows)])
+        if len(lost := _lost(todo, out, parts)):
+            parts.append(_extract_blocks(lost, 1, out, options, limits, progress))
+        if len(lost := _lost(lost, out, parts)):
+            clips = lost.to_pylist()
+            rows = [failure(clip, options, "worker_died", "its worker was lost every time") for clip in clips]
+            commit_block(out, [clip["clip_id"] for clip in clips], [], [quarantine_table(rows)])
             parts.append(tally([], [quarantine_table(rows)]))
-            progress.advance(len(lost), f"{len(lost)} lost with their workers")
+            progress.advance(len(clips), f"{len(clips)} lost with their workers")
+            meters.count("extract_clips_total", len(clips), state="failed")
     return pa.concat_tables(parts)
 
 
 def _extract_blocks(
     todo: pa.Table, size: int, out: Location, options: DetectorOptions, limits: Limits, progress: Progress
 ) -> pa.Table:
-    workers = min(cluster_cpus(), len(todo))
+    there = reach()
+    part = there.without_gpus()
+    workers = min(part.places({"CPU": 1}), len(todo))
     logging.getLogger("ray.data").setLevel(logging.ERROR)  # its plans and its advice; what fails is raised
     context = DataContext.get_current()
     context.enable_progress_bars = False
@@ -188,33 +202,43 @@ def _extract_blocks(
         tallies = ray.data.from_arrow(list(_blocks(todo, size))).map_batches(
             ExtractBlock, fn_constructor_args=(out, options, limits), batch_size=None, batch_format="pyarrow",
             compute=ActorPoolStrategy(min_size=1, max_size=workers), num_cpus=1, max_restarts=1, max_task_retries=1,
+            label_selector=there.selector(part),
         )  # fmt: skip
     parts: list[pa.Table] = [TALLY_SCHEMA.empty_table()]
+    frames = failed = 0
     for part in tallies.iter_batches(batch_size=None, batch_format="pyarrow"):
         parts.append(part)
-        counts = total(pa.concat_tables(parts))
-        words = f"{counts['frames'] / progress.elapsed_s:.0f} frames/s, {counts['failed']} failed"
-        progress.advance(total(part)["clips"] + total(part)["failed"], words)
+        counts = total(part)
+        frames, failed = frames + counts["frames"], failed + counts["failed"]
+        words = f"{frames / progress.elapsed_s:.0f} frames/s, {failed} failed"
+        progress.advance(counts["clips"] + counts["failed"], words)
+        meters.count("extract_clips_total", counts["clips"], state="done")
+        meters.count("extract_clips_total", counts["failed"], state="failed")
+        meters.count("extract_frames_total", counts["frames"])
+        meters.say("extract_clips_left", progress.left)
     return pa.concat_tables(parts)
 
 
 def _blocks(todo: pa.Table, size: int) -> Iterator[pa.Table]:
     """`size` clips each, more where a source has more: its segments are read in one pass."""
-    ordered = todo.sort_by([("source", "ascending"), ("clip_id", "ascending")])
-    sources = ordered["source"].to_pylist()
+    ordered = todo.sort_by([("source", "ascending"), ("clip_id", "ascending")]).combine_chunks()
+    sources = ordered["source"]
+    differs = pc.not_equal(sources.slice(1), sources.slice(0, len(ordered) - 1)).to_numpy()
+    cuts = np.append(np.flatnonzero(differs) + 1, len(ordered))  # between two sources
     start = 0
     while start < len(ordered):
-        end = min(start + size, len(ordered))
-        while size > 1 and end < len(ordered) and sources[end] == sources[end - 1]:
-            end += 1
-        yield ordered.slice(start, end - start).combine_chunks()
+        cut = min(int(np.searchsorted(cuts, start + size)), len(cuts) - 1)
+        end = start + 1 if size == 1 else int(cuts[cut])
+        yield ordered.slice(start, end - start)
         start = end
 
 
-def _lost(todo: pa.Table, out: Location) -> list[dict[str, Any]]:
-    """Clips that ended in neither table: their worker, or its node, was lost."""
-    done = read_state(out)["clip_id"].combine_chunks()
-    return todo.filter(pc.invert(pc.is_in(todo["clip_id"], done))).to_pylist()
+def _lost(todo: pa.Table, out: Location, parts: Sequence[pa.Table]) -> pa.Table:
+    """Clips that ended in neither table: their worker, or its node, was lost. `parts`: tallies that came back."""
+    told = pa.concat_tables([TALLY_SCHEMA.empty_table(), *parts])
+    unheard = todo.filter(pc.invert(_among(todo, told)))
+    # All files are read only where something is amiss; a block may have been committed and its tally lost.
+    return unheard.filter(pc.invert(_among(unheard, read_state(out)))) if len(unheard) else unheard
 
 
 class ExtractBlock:

@@ -20,6 +20,7 @@ from ray.data import DataContext
 from sigflow.data.importers import ImportedClip, ImportFailure, ImportOptions, Item, npz, plan, read
 from sigflow.pipelines.commit import commit_block, read_state
 from sigflow.pipelines.job import connect, refuse_unshared
+from sigflow.pipelines.placement import reach, refuse_impossible
 from sigflow.pipelines.progress import Progress
 from sigflow.pipelines.tally import print_by_label, tally, total
 from sigflow.schema import QUARANTINE_SCHEMA, encode_frames, landmark_schema
@@ -43,6 +44,7 @@ def ingest(layout: str, source: Location, out: Location, options: ImportOptions)
     if todo:
         connect()
         refuse_unshared(out)
+        refuse_impossible(reach(), {"CPU": 1}, 1, "ingest")
         tallies = _run(todo, out, options)
         print_by_label(tallies)
         counts = {name: total(tallies)[name] for name in counts}

@@ -119,11 +119,6 @@ def disconnect() -> None:
         ray.shutdown()
 
 
-def cluster_cpus() -> int:
-    """CPUs of the cluster as it is now, at least 1."""
-    return max(1, int(ray.cluster_resources().get("CPU", 1)))
-
-
 def names(known: Iterable[str]) -> Callable[[str], tuple[str, ...]]:
     """A flag's type: some of the known names, separated by commas."""
     allowed = tuple(known)

@@ -30,6 +30,11 @@ class Progress:
         """Seconds since the start, never 0."""
         return max(time.monotonic() - self._started, 1e-9)
 
+    @property
+    def left(self) -> int:
+        """How many are not done."""
+        return self._total - self._done
+
     def advance(self, count: int, words: str = "") -> None:
         """`count` more are done."""
         self._done += count

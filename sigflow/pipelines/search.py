@@ -25,8 +25,9 @@ from ray.tune.search import ConcurrencyLimiter, Searcher
 
 from sigflow.audit import Plan
 from sigflow.data.folds import Fold
+from sigflow.pipelines import meters
 from sigflow.pipelines.desk import Desk
-from sigflow.pipelines.job import cluster_cpus
+from sigflow.pipelines.placement import reach, refuse_impossible
 from sigflow.pipelines.sharing import borrowed_clips, shared_clips
 from sigflow.recipes.recipe import Recipe
 from sigflow.storage import Location
@@ -59,8 +60,11 @@ class Task:
 def run_trials(desk: Desk, plans: Mapping[str, Plan], out: Location, concurrent: int | None) -> None:
     """Run what `desk` hands out until it has no more; it is told of each trial's end."""
     plan = next(iter(plans.values()))
-    gpus = int(ray.cluster_resources().get("GPU", 0))
-    number, share = shares(concurrent, cpus=cluster_cpus(), gpus=gpus)
+    there = reach()
+    gpus = there.places({"GPU": 1})
+    cpus = (there.with_gpus() if gpus else there).places({"CPU": 1})
+    refuse_impossible(there, {"GPU": 1} if gpus else {"CPU": 1}, 1, "a trial")
+    number, share = shares(concurrent, cpus=cpus, gpus=gpus)
     with shared_clips(plan.clips, plan.free) as (clips, unlabelled), _quiet():
         task = Task(
             recipes=desk.recipes, clips=clips, unlabelled=unlabelled,
@@ -152,7 +156,7 @@ class _Ends(ray.tune.Callback):  # type: ignore[misc]
     """Ray Tune's way to tell the desk."""
 
     def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+        self._desk, self._counted = desk, len(desk.trials)
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._desk.started(trial.trial_id)
@@ -164,9 +168,17 @@ class _Ends(ray.tune.Callback):  # type: ignore[misc]
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._desk.ended(trial.trial_id)
+        self._count()
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._desk.ended(trial.trial_id, died=str(trial.get_error() or "for no known reason"))
+        self._count()
+
+    def _count(self) -> None:
+        """Those too that failed before they were begun."""
+        for trial in self._desk.trials[self._counted :]:
+            meters.count("tune_trials_total", 1, state=trial.state)
+        self._counted = len(self._desk.trials)
 
 
 @contextmanager

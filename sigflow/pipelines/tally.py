@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -10,7 +11,7 @@ import pyarrow.compute as pc
 from sigflow.topology import PARTS
 
 COUNTS = ("clips", "failed", "frames", "found", "hands", "repaired")
-TALLY_SCHEMA = pa.schema([("label", pa.string()), *((name, pa.int64()) for name in COUNTS)])
+TALLY_SCHEMA = pa.schema([("clip_id", pa.string()), ("label", pa.string()), *((name, pa.int64()) for name in COUNTS)])
 _WORDS = {"left_hand": "Left", "right_hand": "Right"}
 _SHOWN = 40
 
@@ -21,30 +22,21 @@ def tally(clips: Sequence[pa.Table], failed: Sequence[pa.Table]) -> pa.Table:
     `found`: frames in which any part was detected. `hands`: frames with a hand. `repaired`: hands given another side
     than MediaPipe's word for them.
     """
-    rows = [
-        {
-            "label": label,
-            "clips": 1,
-            "failed": 0,
-            "frames": frames,
-            "found": found,
-            "hands": hands,
-            "repaired": repaired,
-        }
-        for table in clips
-        for label, frames, found, hands, repaired in zip(
-            table["label"].to_pylist(),
-            table["num_frames"].to_pylist(),
-            _found(table, PARTS),
-            _found(table, _WORDS),
-            _repaired(table),
-            strict=True,
-        )
-    ]
-    count = sum(map(len, failed))
-    if count:
-        rows.append({"label": None, "clips": 0, "failed": count, "frames": 0, "found": 0, "hands": 0, "repaired": 0})
-    return pa.Table.from_pylist(rows, schema=TALLY_SCHEMA)
+    tables = [TALLY_SCHEMA.empty_table()]
+    for table in clips:
+        counts = {
+            "clips": [1] * len(table), "failed": [0] * len(table), "frames": table["num_frames"],
+            "found": _found(table, PARTS), "hands": _found(table, _WORDS), "repaired": _repaired(table),
+        }  # fmt: skip
+        tables.append(_told(table["clip_id"], table["label"], counts))
+    for table in failed:
+        zeros: dict[str, Any] = dict.fromkeys(COUNTS, [0] * len(table))
+        tables.append(_told(table["clip_id"], pa.nulls(len(table)), zeros | {"failed": [1] * len(table)}))
+    return pa.concat_tables(tables).combine_chunks()
+
+
+def _told(clip_id: pa.ChunkedArray, label: Any, counts: dict[str, Any]) -> pa.Table:
+    return pa.table({"clip_id": clip_id, "label": label, **counts}).cast(TALLY_SCHEMA)
 
 
 def total(tallies: pa.Table) -> dict[str, int]:
@@ -55,13 +47,15 @@ def total(tallies: pa.Table) -> dict[str, int]:
 def print_by_label(tallies: pa.Table) -> None:
     """A table on stderr, by label: clips, share of frames with a detection and with a hand, median length."""
     labelled = tallies.filter(pc.greater(tallies["clips"], 0))
-    names = [name or "(none)" for name in labelled["label"].to_pylist()]
+    named = pc.fill_null(labelled["label"], "")
+    told = pc.if_else(pc.equal(named, ""), "(none)", named).combine_chunks().dictionary_encode()
+    code_N = told.indices.to_numpy()
     lengths, found, hands = (labelled[name].to_numpy() for name in ("frames", "found", "hands"))
-    labels = sorted(set(names))
-    width = max((len(label) for label in labels), default=5)
+    labels = sorted((label, code) for code, label in enumerate(told.dictionary.to_pylist()))
+    width = max((len(label) for label, _ in labels), default=5)
     print(f"{'label':{width}}  clips   found   hands  median frames", file=sys.stderr)
-    for label in labels[:_SHOWN]:
-        here = np.array([name == label for name in names])
+    for label, code in labels[:_SHOWN]:
+        here = code_N == code
         frames = max(lengths[here].sum(), 1)
         shares = f"{found[here].sum() / frames:6.1%}  {hands[here].sum() / frames:6.1%}"
         print(f"{label:{width}}  {here.sum():5d}  {shares}  {np.median(lengths[here]):.0f}", file=sys.stderr)

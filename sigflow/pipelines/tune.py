@@ -22,6 +22,7 @@ from sigflow.errors import UserError
 from sigflow.pipelines.audit import audit_and_tell, prepare_all
 from sigflow.pipelines.desk import Desk
 from sigflow.pipelines.job import connect, refuse_unshared
+from sigflow.pipelines.mesh import most_workers
 from sigflow.pipelines.search import run_trials
 from sigflow.pipelines.train import train
 from sigflow.recipes.recipe import Recipe
@@ -200,7 +201,7 @@ def _remeasure(
     plan: Plan,
     out: Location,
     best: Trial,
-    workers: int | None,
+    concurrent: int | None,
 ) -> dict[str, Any] | None:
     """The winner's run on folds that had no say in its choice; None where they cannot be made."""
     spec = fresh(plan, search.holdout)
@@ -218,7 +219,7 @@ def _remeasure(
             place,
             folds_spec=spec,
             holdout=search.holdout,
-            workers=workers,
+            workers=None if concurrent is None else min(concurrent, most_workers()),
             resume=True,
             force=known_codes(),
         )

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from sigflow.pipelines.placement import kinds as node_types
 from tests.cluster import checks
 from tests.cluster.files import (
     CLUSTER,
@@ -288,3 +289,18 @@ def test_pods_and_images_that_are_wrong_are_found() -> None:
     container["livenessProbe"]["httpGet"]["port"] = 8265
     with pytest.raises(AssertionError):
         checks.check_probes(container, PROBED)
+
+
+def test_jobs_on_kubernetes_know_what_could_come() -> None:
+    (spec,) = (it["spec"] for it in kinds("RayCluster"))
+    (head,) = spec["headGroupSpec"]["template"]["spec"]["containers"]
+    said = {it.name: it for it in node_types({it["name"]: it["value"] for it in head["env"]}, CLUSTER / "none")}
+    assert set(said) == {group["groupName"] for group in spec["workerGroupSpecs"]}
+    for group in spec["workerGroupSpecs"]:
+        (container,) = group["template"]["spec"]["containers"]
+        limits = container["resources"]["limits"]
+        kind = said[group["groupName"]]
+        assert kind.count == group["maxReplicas"]
+        assert kind.resources["CPU"] == float(limits["cpu"])
+        assert kind.resources["memory"] == float(limits["memory"].removesuffix("Gi")) * 2**30
+        assert kind.resources.get("GPU", 0) == float(limits.get("nvidia.com/gpu", 0))

@@ -124,11 +124,12 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
         server.wait()
 
 
-def start_node(cluster: Cluster, *, cpus: int = 2) -> subprocess.Popen[bytes]:
+def start_node(cluster: Cluster, *, cpus: int = 2, gpus: int = 0) -> subprocess.Popen[bytes]:
     """Another machine of the cluster, as far as Ray knows: killing its process group is pulling its plug."""
     command: list[str | Path] = [
         Path(sys.executable).parent / "ray", "start", "--block", "--address", cluster.environment["RAY_ADDRESS"],
-        "--num-cpus", str(cpus), "--object-store-memory", str(256 << 20), "--dashboard-agent-listen-port", "0",
+        "--num-cpus", str(cpus), "--num-gpus", str(gpus), "--object-store-memory", str(256 << 20),
+        "--dashboard-agent-listen-port", "0",
     ]  # fmt: skip
     node = subprocess.Popen(
         command, env=cluster.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True

@@ -91,6 +91,6 @@ def test_the_clusters_status_shows_what_can_never_be_placed(cluster: Cluster, tm
             seen = cluster.job("status", "--cluster")["cluster"]
     finally:
         asking.communicate(b"\n")
-    assert {"resources": {"CPU": 99.0, "GPU": 1.0}, "count": 1, "fits": False} in seen["waiting"]
+    assert {"resources": {"CPU": 99.0, "GPU": 1.0}, "count": 1, "fits": False, "can_come": False} in seen["waiting"]
     assert seen["resources"]["CPU"]["total"] == 4
     assert len(seen["jobs"]) == 1

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from sigflow.pipelines.board import progress
-from sigflow.pipelines.train import plan_mesh
+from sigflow.pipelines.mesh import plan_mesh
 from sigflow.recipes.ways import TrainConfig
 
 
