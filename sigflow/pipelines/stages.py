@@ -19,7 +19,7 @@ SILENT_S = 30.0  # after which a job counts as gone; imports hold up the saying 
 RecipeName: TypeAlias = Literal[
     "recorded_gestures", "isolated_gestures", "unified_signs", "fall_detection", "lip_reading", "lip_reading_v2",
     "lip_reading_v3",
-]
+]  # fmt: skip
 RECIPES: tuple[RecipeName, ...] = get_args(RecipeName)
 Until: TypeAlias = Literal["audit", "bundle"]
 StageName: TypeAlias = Literal["extract", "audit", "train", "ensemble", "publish"]

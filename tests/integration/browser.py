@@ -20,6 +20,7 @@ import numpy as np
 from tests.integration.conftest import answers, free_port, wait_for
 
 _ELEMENT = "element-6066-11e4-a52e-4f735466cecf"  # the key under which WebDriver names elements
+_OPERATED = ("button", "checkbox", "combobox", "link", "listbox", "slider", "spinbutton", "textbox")
 TAB, ENTER, ESCAPE, SHIFT, SPACE = "\ue004", "\ue007", "\ue00c", "\ue008", " "
 
 
@@ -53,6 +54,21 @@ class Page:
         if held:
             strokes = [{"type": "keyDown", "value": held}, *strokes, {"type": "keyUp", "value": held}]
         self._ask("actions", actions=[{"type": "key", "id": "keyboard", "actions": strokes}])
+
+    def tab_to(self, selector: str, *, back: bool = False) -> None:
+        """With the Tab key, as somebody without a mouse."""
+        for _ in range(40):
+            if self.run("return document.activeElement.matches(arguments[0])", selector):
+                return
+            self.press(TAB, held=SHIFT if back else "")
+        raise AssertionError(f"the Tab key does not reach {selector}")
+
+    def nameless(self) -> list[str]:
+        """Roles of what can be operated and has no name, as screen readers are told."""
+        nodes = self.chrome("Accessibility.getFullAXTree")["nodes"]
+        shown = [node for node in nodes if not node["ignored"] and node["role"]["value"] in _OPERATED]
+        assert len(shown) > 4, "the page is not there"
+        return [node["role"]["value"] for node in shown if not node["name"]["value"]]
 
     def text(self, selector: str) -> str:
         """What a person reads there: nothing of what is hidden."""
