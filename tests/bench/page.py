@@ -142,7 +142,7 @@ def record_picture(page: Page, url: str) -> bytes:
     page.click("#record-go")
     page.wait_for("#record-stage .badge.rec")
     time.sleep(1.5)
-    return page.screenshot()
+    return page.screenshot(most=1100)
 
 
 if __name__ == "__main__":

@@ -92,9 +92,10 @@ class Page:
         """From now on a screen of so many CSS pixels; windows are not made as narrow."""
         self.chrome("Emulation.setDeviceMetricsOverride", width=width, height=740, deviceScaleFactor=2, mobile=True)
 
-    def screenshot(self) -> bytes:
-        """All of the page, as JPEG."""
+    def screenshot(self, *, most: int = 10_000) -> bytes:
+        """The page from its top, so many CSS pixels at the most, as JPEG."""
         clip = self.chrome("Page.getLayoutMetrics")["cssContentSize"] | {"scale": 1}
+        clip["height"] = min(clip["height"], most)
         taken = self.chrome("Page.captureScreenshot", format="jpeg", quality=85, captureBeyondViewport=True, clip=clip)
         return base64.b64decode(taken["data"])
 
