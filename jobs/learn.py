@@ -17,7 +17,7 @@ from sigflow.recipes.recipe import override
 def flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--videos", required=True, type=job.path, help="folder of videos, or manifest .csv")
     parser.add_argument("--out", required=True, type=job.path, help="folder or s3:// for all that is made")
-    parser.add_argument("--recipe", default="isolated_gestures", help="name of a recipe, or a .json file")
+    parser.add_argument("--recipe", default="recorded_gestures", help="name of a recipe, or a .json file")
     parser.add_argument("--name", type=job.name, help="what it is served as; default the recipe's name")
     parser.add_argument("--registry", type=job.path, help="where it is published; default OUT/bundles")
     parser.add_argument("--until", choices=("audit", "bundle"), default="bundle", help="audit: stop after the findings")

@@ -25,7 +25,7 @@ class JobWanted(Config):
     """What is to be learnt. `force`: codes of the audit's errors that are accepted."""
 
     until: Until = "bundle"
-    recipe: RecipeName = "isolated_gestures"
+    recipe: RecipeName = "recorded_gestures"
     name: str = Field(default="my_gestures", pattern=NAME, max_length=100)
     force: Annotated[tuple[_Code, ...], Field(max_length=40)] = ()
 

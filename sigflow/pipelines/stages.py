@@ -17,8 +17,9 @@ SAY_EVERY_S = 2.0
 SILENT_S = 30.0  # after which a job counts as gone; imports hold up the saying for some seconds
 # The recipes that learn from folders of labelled videos; not sentences, nor channels that no video gives.
 RecipeName: TypeAlias = Literal[
-    "isolated_gestures", "unified_signs", "fall_detection", "lip_reading", "lip_reading_v2", "lip_reading_v3"
-]
+    "recorded_gestures", "isolated_gestures", "unified_signs", "fall_detection", "lip_reading", "lip_reading_v2",
+    "lip_reading_v3",
+]  # fmt: skip
 RECIPES: tuple[RecipeName, ...] = get_args(RecipeName)
 Until: TypeAlias = Literal["audit", "bundle"]
 StageName: TypeAlias = Literal["extract", "audit", "train", "ensemble", "publish"]

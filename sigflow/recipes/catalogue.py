@@ -10,6 +10,7 @@ from sigflow.recipes import (
     fall_detection,
     isolated_gestures,
     lip_reading,
+    recorded_gestures,
     unified_signs,
 )
 from sigflow.recipes.recipe import Recipe, read_recipe
@@ -19,6 +20,7 @@ RECIPES = {
     recipe.name: recipe
     for recipe in (
         isolated_gestures.RECIPE,
+        recorded_gestures.RECIPE,
         unified_signs.RECIPE,
         continuous_signs.RECIPE,
         fall_detection.RECIPE,
@@ -30,6 +32,7 @@ RECIPES = {
 }
 SPACES = {
     "isolated_gestures": isolated_gestures.SPACE,
+    "recorded_gestures": recorded_gestures.SPACE,
     "unified_signs": unified_signs.SPACE,
     "continuous_signs": continuous_signs.SPACE,
     "fall_detection": fall_detection.SPACE,

@@ -20,6 +20,7 @@ import numpy as np
 from tests.integration.conftest import answers, free_port, wait_for
 
 _ELEMENT = "element-6066-11e4-a52e-4f735466cecf"  # the key under which WebDriver names elements
+_OPERATED = ("button", "checkbox", "combobox", "link", "listbox", "slider", "spinbutton", "textbox")
 TAB, ENTER, ESCAPE, SHIFT, SPACE = "\ue004", "\ue007", "\ue00c", "\ue008", " "
 
 
@@ -54,6 +55,21 @@ class Page:
             strokes = [{"type": "keyDown", "value": held}, *strokes, {"type": "keyUp", "value": held}]
         self._ask("actions", actions=[{"type": "key", "id": "keyboard", "actions": strokes}])
 
+    def tab_to(self, selector: str, *, back: bool = False) -> None:
+        """With the Tab key, as somebody without a mouse."""
+        for _ in range(40):
+            if self.run("return document.activeElement.matches(arguments[0])", selector):
+                return
+            self.press(TAB, held=SHIFT if back else "")
+        raise AssertionError(f"the Tab key does not reach {selector}")
+
+    def nameless(self) -> list[str]:
+        """Roles of what can be operated and has no name, as screen readers are told."""
+        nodes = self.chrome("Accessibility.getFullAXTree")["nodes"]
+        shown = [node for node in nodes if not node["ignored"] and node["role"]["value"] in _OPERATED]
+        assert len(shown) > 4, "the page is not there"
+        return [node["role"]["value"] for node in shown if not node["name"]["value"]]
+
     def text(self, selector: str) -> str:
         """What a person reads there: nothing of what is hidden."""
         return str(self.run("return document.querySelector(arguments[0])?.innerText ?? ''", selector)).strip()
@@ -76,10 +92,11 @@ class Page:
         """From now on a screen of so many CSS pixels; windows are not made as narrow."""
         self.chrome("Emulation.setDeviceMetricsOverride", width=width, height=740, deviceScaleFactor=2, mobile=True)
 
-    def screenshot(self) -> bytes:
-        """All of the page, as PNG."""
-        size = self.chrome("Page.getLayoutMetrics")["cssContentSize"]
-        taken = self.chrome("Page.captureScreenshot", captureBeyondViewport=True, clip={**size, "scale": 1})
+    def screenshot(self, *, most: int = 10_000) -> bytes:
+        """The page from its top, so many CSS pixels at the most, as JPEG."""
+        clip = self.chrome("Page.getLayoutMetrics")["cssContentSize"] | {"scale": 1}
+        clip["height"] = min(clip["height"], most)
+        taken = self.chrome("Page.captureScreenshot", format="jpeg", quality=85, captureBeyondViewport=True, clip=clip)
         return base64.b64decode(taken["data"])
 
     def _find(self, selector: str) -> str:

@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -14,8 +12,8 @@ import psutil
 import pytest
 
 from sigflow.landmarks.synthetic import SUBJECTS, render_clip, write_video
-from tests.integration.conftest import ROOT, Cluster, answers, free_port, wait_for
-from tests.integration.serving import Serving
+from tests.integration.conftest import Cluster, answers, wait_for
+from tests.integration.serving import Serving, page_server
 
 pytestmark = pytest.mark.slow
 GESTURES = ("open_close", "swipe_in", "victory")
@@ -29,18 +27,9 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def server(cluster: Cluster, folder: Path, tmp_path: Path) -> Iterator[Serving]:
     """`python -m serve --page DIR` with nothing to serve."""
-    port = free_port()
-    command = [sys.executable, "-m", "serve", "--page", str(folder), "--port", str(port)]
-    with (tmp_path / "log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=ROOT, env=cluster.environment, stdout=log, stderr=log)
-    serving = Serving(cluster, port)
-    try:
-        wait_for(lambda: process.poll() is not None or answers(f"{serving.url}/readyz"), seconds=120)
+    with page_server(cluster, tmp_path / "log", "--page", folder) as serving:
         yield serving
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.wait(60)
-        print((tmp_path / "log").read_text())
+    print((tmp_path / "log").read_text())
 
 
 @pytest.fixture

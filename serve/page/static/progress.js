@@ -18,7 +18,7 @@ export function showStages(job) {
     row.dataset.state = state.textContent = stage.state;
     name.textContent = STAGES[stage.name] ?? stage.name;
     time.textContent = stage.seconds ? clock(stage.seconds) : "";
-    said.textContent = stage.state === "waiting" || stage.state === "done" ? "" : stage.said ?? "";
+    said.textContent = stage.state === "running" ? stage.said ?? "" : "";
     said.hidden = !said.textContent;
     bar.hidden = stage.state !== "running" || !stage.of;
     bar.setAttribute("aria-label", name.textContent);
@@ -39,7 +39,12 @@ export function showOutcome(job, onTry) {
   place.replaceChildren(...rows);
 }
 
-function failed({ error }) {
+function failed({ error, stages, findings }) {
+  const count = findings.filter(({ severity }) => severity === "error").length;
+  if (count && stages.some(({ name, state }) => name === "audit" && state === "failed")) {
+    const what = count === 1 ? "One thing must be mended" : `${count} things must be mended`;
+    return [make("h2", {}, "Not yet"), make("p", {}, `${what} first. Or tick below what you accept, and train again.`)];
+  }
   return [make("h2", {}, "It did not work"), make("p", { className: "note bad" }, sentence(error ?? "the server's log says why"))];
 }
 

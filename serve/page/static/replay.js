@@ -11,7 +11,11 @@ export function startReplay() {
     player?.toggle();
     showPlaying();
   };
-  $("#scrub input").oninput = (event) => player?.seek((event.target.value / 1000) * lengthS);
+  $("#scrub input").oninput = ({ target }) => {
+    const second = (target.value / 1000) * lengthS;
+    target.setAttribute("aria-valuetext", `${second.toFixed(1)} seconds`);
+    player?.seek(second);
+  };
 }
 
 /** Plays it on the stage; gives a function that takes whoever wants to be told the second that is shown. */

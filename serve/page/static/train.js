@@ -40,7 +40,7 @@ export function leaveTrain() {
 
 async function begin(until) {
   const force = [...document.querySelectorAll("#findings input:checked")].map((box) => box.value);
-  const recipe = $("#recipe").value || "isolated_gestures";
+  const recipe = $("#recipe").value || "recorded_gestures";
   await attempt(async () => {
     await ask("page/jobs", { method: "POST", json: { until, recipe, name: $("#job-name").value.trim(), force } });
     shown = "";

@@ -18,7 +18,7 @@ export function startTry(state) {
   limits = state.limits;
   stage = makeStage($("#try-stage"), "Turn on the camera, or drop a video here.");
   $("#try-prepare").value = Math.min(state.prepare_s, 2);
-  $("#try-record").value = Math.min(state.record_s, 3);
+  $("#try-record").value = state.record ? state.record_s : Math.min(state.record_s, 3); // as long as what is learnt from
   $("#try-go").onclick = go;
   $("#try-live").onclick = toggleLive;
   $("#try-close").onclick = leaveTry;
