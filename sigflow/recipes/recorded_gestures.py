@@ -24,7 +24,8 @@ RECIPE = isolated_gestures.RECIPE.model_copy(
         "train": isolated_gestures.RECIPE.train.model_copy(update={"epochs": 150, "batch_size": 16}),
     }
 )  # fmt: skip
-SPACE: Space = isolated_gestures.SPACE | {
+SPACE: Space = {
+    **isolated_gestures.SPACE,
     "augmentation.crop_share": Uniform(low=0.0, high=0.3),
     "augmentation.warp": Uniform(low=0.0, high=0.5),
     "augmentation.hand_turn_deg": Uniform(low=0.0, high=20.0),
