@@ -43,7 +43,7 @@ def main(videos: str, out: str) -> None:
                 if actor.node_id and str(actor.class_name).startswith("MapWorker") and actor.state == "ALIVE"
             )
 
-    thread = threading.Thread(target=watch)
+    thread = threading.Thread(target=watch, daemon=True)
     thread.start()
     answer = extract(locate(videos), locate(out), DetectorOptions())
     ended.set()
