@@ -25,16 +25,29 @@ TEMPORARY = ".partial-"
 _REPLACES = ".replaces-"
 READERS = 32  # of many small files at once: object storage takes its time for each
 _READ_AHEAD = 4 << 20  # bytes of a column: few requests to object storage
+# Object storage that is away for a minute costs a job that time and no more. Of pyarrow's own three attempts at S3 the
+# last is over after some seconds, and its own strategy has a budget of attempts that all streams share, so that many
+# columns that are read at once give up together. These wait 50 ms, 100 ms, ..., 51 s.
+_PATIENCE_S, _IMPATIENCE_S = 100, 5
+_ATTEMPTS = 12  # after them so much time is over
+_SILENT_S = 10.0  # without a byte: the attempt is over; by itself pyarrow waits for half a minute
+_UNREACHABLE = ("NETWORK_CONNECTION", "REQUEST_TIMEOUT", "SERVICE_UNAVAILABLE", "SLOW_DOWN", "INTERNAL_FAILURE",
+                "UNAVAILABLE")  # as pyarrow words what S3 and Google say  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """A file or folder on one file system. `uri` is how a user would name it."""
+    """A file or folder on one file system. `uri` is how a user would name it.
+
+    `patient`: whether what object storage does not answer is asked again for 100 s, or for some seconds only, where
+    somebody waits. Then it is an OSError.
+    """
 
     uri: str
+    patient: bool = True
 
     def __truediv__(self, name: str) -> "Location":
-        return Location(f"{self.uri.rstrip('/')}/{name}")
+        return Location(f"{self.uri.rstrip('/')}/{name}", self.patient)
 
     def __str__(self) -> str:
         return self.uri
@@ -51,17 +64,17 @@ class Location:
 
     def exists(self) -> bool:
         """Whether a file or folder is there."""
-        system, path = _resolve(self.uri)
+        system, path = _resolve(self)
         return system.get_file_info(path).type != fs.FileType.NotFound
 
     def is_folder(self) -> bool:
         """Whether a folder is there (in object storage: any key below it)."""
-        system, path = _resolve(self.uri)
+        system, path = _resolve(self)
         return system.get_file_info(path).type == fs.FileType.Directory
 
     def size(self) -> int:
         """Bytes of the file here."""
-        system, path = _resolve(self.uri)
+        system, path = _resolve(self)
         return int(system.get_file_info(path).size)
 
     def files(self, suffix: str = "", *, recursive: bool = False) -> "list[Location]":
@@ -70,12 +83,12 @@ class Location:
 
     def listing(self, suffix: str = "", *, recursive: bool = False) -> "list[Stored]":
         """`files`, each with its size and time."""
-        system, path = _resolve(self.uri)
+        system, path = _resolve(self)
         found = system.get_file_info(fs.FileSelector(path, recursive=recursive, allow_not_found=True))
         prefix = self.uri[: len(self.uri) - len(path)] if self.uri.endswith(path) else ""
         hidden = _replaced(system, found, [info for info in found if info.base_name.startswith(_REPLACES)])
         return [
-            Stored(Location(prefix + info.path), info.size, info.mtime_ns // 1_000_000)
+            Stored(Location(prefix + info.path, self.patient), info.size, info.mtime_ns // 1_000_000)
             for info in sorted(found, key=lambda info: info.path)
             if info.type == fs.FileType.File
             and info.path.endswith(suffix)
@@ -85,19 +98,19 @@ class Location:
 
     def delete(self) -> None:
         """Remove the file here, if there is one."""
-        system, path = _resolve(self.uri)
+        system, path = _resolve(self)
         with suppress(FileNotFoundError):
             system.delete_file(path)
 
     def read_bytes(self) -> bytes:
         """The whole file."""
-        system, path = _resolve(self.uri)
+        system, path = _resolve(self)
         with system.open_input_stream(path) as stream:
             return cast(bytes, stream.read())
 
     def open(self) -> pa.NativeFile:
         """A seekable stream of the file, for libraries that take one; bytes are fetched as they are read."""
-        system, path = _resolve(self.uri)
+        system, path = _resolve(self)
         return system.open_input_file(path)
 
     def write_bytes(self, data: bytes) -> None:
@@ -138,12 +151,12 @@ class Location:
 
     def rows(self) -> int:
         """How many rows the Parquet file here has."""
-        system, path = _resolve(self.uri)
+        system, path = _resolve(self)
         return int(pq.read_metadata(path, filesystem=system).num_rows)
 
     def read_parquet(self, columns: list[str] | None = None) -> pa.Table:
         """The file's table; only the named columns are read."""
-        system, path = _resolve(self.uri)
+        system, path = _resolve(self)
         return pq.read_table(path, columns=columns, filesystem=system)
 
     def batches(self, columns: list[str], rows: int) -> Iterator[pa.RecordBatch]:
@@ -151,23 +164,23 @@ class Location:
 
         Measured on one row group of 288 MiB (211 MiB as a file), 64 rows at a time: 62 MiB at the most instead of 274.
         """
-        system, path = _resolve(self.uri)
+        system, path = _resolve(self)
         with system.open_input_file(path) as stream:
             file = pq.ParquetFile(stream, buffer_size=_READ_AHEAD, pre_buffer=False)
             yield from file.iter_batches(rows, columns=columns, use_threads=False)
 
     def footer(self) -> pq.FileMetaData:
         """What the Parquet file here says of its columns."""
-        system, path = _resolve(self.uri)
+        system, path = _resolve(self)
         return pq.read_metadata(path, filesystem=system)
 
     def schema(self) -> pa.Schema:
         """The schema of the Parquet file here."""
-        system, path = _resolve(self.uri)
+        system, path = _resolve(self)
         return pq.read_schema(path, filesystem=system)
 
     def _replace(self, write: Callable[[fs.FileSystem, str], None]) -> None:
-        system, path = _resolve(self.uri)
+        system, path = _resolve(self)
         if not isinstance(system, fs.LocalFileSystem):
             write(system, path)  # an object appears when its upload completes, never before
             return
@@ -191,34 +204,46 @@ class Stored:
     modified_ms: int
 
 
-def locate(path: str | Path) -> Location:
+def locate(path: str | Path, *, patient: bool = True) -> Location:
     """The location that a user names: a local path (made absolute), s3://bucket/key or gs://bucket/key."""
     text = str(path)
     if "://" not in text:
-        return Location(os.path.abspath(os.path.expanduser(text)))
+        return Location(os.path.abspath(os.path.expanduser(text)), patient)
     if text.partition("://")[2][:1] in ("", "/"):
         raise UserError(f"{text} names no bucket: use a local path, s3://bucket/key or gs://bucket/key")
-    _resolve(text.rstrip("/"))
-    return Location(text.rstrip("/"))
+    place = Location(text.rstrip("/"), patient)
+    _resolve(place)
+    return place
+
+
+def is_unreachable(error: BaseException) -> bool:
+    """Whether object storage did not answer, which is nobody's mistake: the same may be done later."""
+    return isinstance(error, OSError) and any(word in str(error) for word in _UNREACHABLE)
 
 
 @cache
-def _system(scheme_and_bucket: str) -> tuple[fs.FileSystem, str]:
+def _system(scheme_and_bucket: str, patient: bool) -> tuple[fs.FileSystem, str]:
+    limit = f"?retry_limit_seconds={_PATIENCE_S if patient else _IMPATIENCE_S}"
     try:
-        system, path = fs.FileSystem.from_uri(scheme_and_bucket)
+        system, path = fs.FileSystem.from_uri(scheme_and_bucket + limit * scheme_and_bucket.startswith("gs://"))
     except (ValueError, pa.ArrowInvalid, OSError) as error:
         raise UserError(
             f"cannot open {scheme_and_bucket}: {error}; use a local path, s3://bucket/key or gs://bucket/key"
         ) from error
+    if isinstance(system, fs.S3FileSystem):  # an URI cannot say these, and only an URI looks for endpoints
+        _, (options,) = system.__reduce__()
+        options |= {"request_timeout": _SILENT_S, "connect_timeout": _SILENT_S}
+        retry = fs.AwsDefaultS3RetryStrategy(_ATTEMPTS) if patient else fs.AwsStandardS3RetryStrategy()
+        system = fs.S3FileSystem(**options, retry_strategy=retry)
     return system, path
 
 
-def _resolve(uri: str) -> tuple[fs.FileSystem, str]:
-    if "://" not in uri:
-        return fs.LocalFileSystem(), uri
-    scheme, _, rest = uri.partition("://")
+def _resolve(place: Location) -> tuple[fs.FileSystem, str]:
+    if place.is_local:
+        return fs.LocalFileSystem(), place.uri
+    scheme, _, rest = place.uri.partition("://")
     bucket, _, key = rest.partition("/")
-    system, base = _system(f"{scheme}://{bucket}")
+    system, base = _system(f"{scheme}://{bucket}", place.patient)
     return system, f"{base}/{key}" if key else base
 
 

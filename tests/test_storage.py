@@ -8,9 +8,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from sigflow import storage
 from sigflow.errors import UserError
 from sigflow.schema import encode_frames, landmark_schema
-from sigflow.storage import TEMPORARY, Location, locate
+from sigflow.storage import TEMPORARY, Location, is_unreachable, locate
 
 
 def landmarks(clips: int = 40) -> pa.Table:
@@ -179,3 +180,18 @@ def test_reading_what_is_not_there_is_an_os_error(folder: Location) -> None:
         (folder / "nothing").read_bytes()
     with pytest.raises(FileNotFoundError):
         (folder / "nothing").open()
+
+
+def test_storage_that_is_away_is_told_from_a_file_that_is_not_there(
+    folder: Location, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first is worth another try, later; the second is a mistake."""
+    monkeypatch.setattr(storage, "_ATTEMPTS", 1)
+    for name, value in {"ACCESS_KEY_ID": "a", "SECRET_ACCESS_KEY": "b", "ENDPOINT_URL": "http://127.0.0.1:1"}.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    with pytest.raises(OSError, match="connect") as away:
+        (locate("s3://bucket-that-is-away") / "x").read_bytes()
+    assert is_unreachable(away.value)
+    with pytest.raises(FileNotFoundError) as lacking:
+        (folder / "x").read_bytes()
+    assert not is_unreachable(lacking.value)

@@ -31,7 +31,7 @@ def load(served: Served, settings: Settings, meter: Meter = unmeasured) -> Model
     Raises:
         UserError: no good bundle there.
     """
-    return open_model(served, read_bundle(locate(served.bundle), served.precision), settings, meter)
+    return open_model(served, read_bundle(locate(served.bundle, patient=False), served.precision), settings, meter)
 
 
 def renew(model: Model, served: Served, before: Settings, settings: Settings, meter: Meter = unmeasured) -> Model:
@@ -40,7 +40,7 @@ def renew(model: Model, served: Served, before: Settings, settings: Settings, me
     Raises:
         UserError: no good bundle there any more.
     """
-    there = read_manifest(locate(served.bundle))
+    there = read_manifest(locate(served.bundle, patient=False))
     if there.sha256 != model.manifest.sha256 or settings.threads != before.threads:
         return load(served, settings, meter)
     same = (settings.limits.waiting_clips, settings.batch_frames) == (before.limits.waiting_clips, before.batch_frames)

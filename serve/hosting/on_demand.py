@@ -33,7 +33,7 @@ class OnDemand:
 
     def __init__(self, registry: Registry, load: Callable[[Served], Model]) -> None:
         self._registry, self._load = registry, load
-        self._place = locate(registry.uri)
+        self._place = locate(registry.uri, patient=False)
         self._models: OrderedDict[tuple[str, str], asyncio.Task[Model]] = OrderedDict()
         self._at_once = asyncio.Semaphore(_AT_ONCE)
         self._listing: asyncio.Task[Versions] | None = None

@@ -14,11 +14,12 @@ from sigflow.landmarks.hands import SIDES, HandDetection, assign_sides
 from sigflow.landmarks.manifest import MANIFEST_SCHEMA
 from sigflow.landmarks.video import Bounds, ClipError, Sampler, decode, upright_rgb
 from sigflow.schema import QUARANTINE_SCHEMA, encode_frames, landmark_schema
-from sigflow.storage import locate
+from sigflow.storage import is_unreachable, locate
 from sigflow.topology import POSE_NAMES
 
 _JOIN_GAP_S = 5.0  # segments closer than this are read in one pass, which decodes the gap too
 _MIN_WRIST_VISIBILITY = 0.5
+UNREAD = "storage"  # the stage of clips that object storage did not give: nothing is wrong with them
 _NO_FRAME = ("decode", "no frame could be decoded, or none in the segment")
 
 
@@ -197,6 +198,8 @@ def _one_pass(
         problem = _NO_FRAME
     except Exception as error:  # whatever it is, it is this video's: the others go on
         stage = getattr(error, "stage", "open" if isinstance(error, OSError | UserError) else "detect")
+        if is_unreachable(error):
+            stage = UNREAD
         problem = (stage, str(error) or type(error).__name__)
     finally:
         for recording in active:

@@ -12,6 +12,7 @@ from sigflow.tuning import Overrides, Proposer, Standing, Trial, best_of, write_
 from sigflow.tuning.trials import short
 
 _SAY_EVERY_S = 30.0
+_HANDED_OUT = 3  # times, at the most, while workers die before they begin
 _UNTRIED = Standing()
 
 
@@ -24,6 +25,8 @@ class _Running:
     overrides: Overrides
     since: float = field(default_factory=time.monotonic)
     standing: Standing = _UNTRIED
+    began: bool = False
+    handed_out: int = 1
 
 
 class Desk:
@@ -53,6 +56,7 @@ class Desk:
         self.deadline = None if limit_s is None else time.time() + limit_s - self._before_s
         self._next = max((trial.number for trial in trials), default=-1) + 1
         self._running: dict[str, _Running] = {}
+        self._again: list[_Running] = []
         for trial in trials:
             proposer.tell(trial)
 
@@ -65,6 +69,9 @@ class Desk:
     def hand_out(self, trial_id: str) -> tuple[str, Overrides] | None:
         """A recipe's name and settings of it; None: the search is over. What cannot be trained has failed already."""
         while not self.is_over:
+            if self._again:
+                self._running[trial_id] = again = self._again.pop()
+                return again.recipe, again.overrides
             number, self._next = self._next, self._next + 1
             recipe, overrides = self._first.pop(0) if self._first else self._proposer.ask(number)
             running = _Running(number, recipe, overrides)
@@ -78,6 +85,7 @@ class Desk:
     def started(self, trial_id: str) -> None:
         """Its worker is there: what it takes counts from here; of one that begins anew it goes on counting."""
         running = self._running[trial_id]
+        running.began = True
         if not running.standing.scores:
             running.since = time.monotonic()
 
@@ -88,8 +96,16 @@ class Desk:
             self._say(f"{len(self._running)} running")
 
     def ended(self, trial_id: str, *, died: str | None = None) -> None:
-        """`died`: what became of its worker."""
+        """`died`: what became of its worker. One that never began is handed out again.
+
+        Ray Tune begins a trial anew when its worker dies, but not when that worker had ended another trial, was to be
+        used again, and died with its node meanwhile.
+        """
         running = self._running.pop(trial_id)
+        if died is not None and not running.began and running.handed_out < _HANDED_OUT:
+            running.handed_out += 1
+            self._again.append(running)
+            return
         if died is not None:
             said = " ".join(died.split())[:300]
             kind = "out of memory" if "memory" in said.lower() else "worker died"

@@ -32,7 +32,7 @@ from ray.util.annotations import RayDeprecationWarning
 from sigflow.errors import UserError
 from sigflow.landmarks.assets import model_path
 from sigflow.landmarks.detector import DetectorOptions
-from sigflow.landmarks.extraction import failure, quarantine_table
+from sigflow.landmarks.extraction import UNREAD, failure, quarantine_table
 from sigflow.landmarks.isolation import IsolatedExtractor, Limits
 from sigflow.landmarks.manifest import read_manifest
 from sigflow.pipelines import meters
@@ -47,6 +47,7 @@ from sigflow.storage import READERS, Location
 
 MAX_CLIPS_PER_FILE = 64
 _SHOWN_FAILURES = 10
+_STORAGE_S = 240.0  # longer than a `Location` asks again
 _SHOWN_COLUMNS = ["clip_id", "stage", "error"]
 OnChange = Literal["refuse", "replace", "keep"]
 
@@ -96,7 +97,7 @@ def extract(
         refuse_impossible(reach(), {"CPU": 1}, 1, "extraction")
         meters.count("extract_clips_total", skipped, state="skipped")
         remove_rows(outdated)  # not before everything that could still refuse
-        tallies = _run(todo, out, options, limits or Limits())
+        tallies = _run(todo, out, options, _with_patience(limits or Limits(), todo))
         print_by_label(tallies)
     failures = _quarantine(out)
     _print_failures(failures.filter(_among(failures, todo)), out)
@@ -113,6 +114,13 @@ def extract(
         "frames_per_s": round(counts["frames"] / seconds, 1),
         "out": out.uri,
     }
+
+
+def _with_patience(limits: Limits, todo: pa.Table) -> Limits:
+    """Where videos lie in object storage, no new frame comes for as long as that is asked again."""
+    if not pc.any(pc.match_substring(todo["source"], "://")).as_py():
+        return limits
+    return limits.model_copy(update={"stalled_s": max(limits.stalled_s, _STORAGE_S)})
 
 
 def _quarantine(out: Location) -> pa.Table:
@@ -191,7 +199,7 @@ def _extract_blocks(
 ) -> pa.Table:
     there = reach()
     part = there.without_gpus()
-    workers = min(part.places({"CPU": 1}), len(todo))
+    blocks = list(_blocks(todo, size))
     logging.getLogger("ray.data").setLevel(logging.ERROR)  # its plans and its advice; what fails is raised
     context = DataContext.get_current()
     context.enable_progress_bars = False
@@ -199,9 +207,10 @@ def _extract_blocks(
     with warnings.catch_warnings():
         # The bounds below have no other door yet; by default a block that kills its worker is retried for ever.
         warnings.simplefilter("ignore", RayDeprecationWarning)
-        tallies = ray.data.from_arrow(list(_blocks(todo, size))).map_batches(
+        # As many actors as there are CPUs, also when some come later: an autoscaler brings what a full pool waits for.
+        tallies = ray.data.from_arrow(blocks).map_batches(
             ExtractBlock, fn_constructor_args=(out, options, limits), batch_size=None, batch_format="pyarrow",
-            compute=ActorPoolStrategy(min_size=1, max_size=workers), num_cpus=1, max_restarts=1, max_task_retries=1,
+            compute=ActorPoolStrategy(min_size=1, max_size=len(blocks)), num_cpus=1, max_restarts=1, max_task_retries=1,
             label_selector=there.selector(part),
         )  # fmt: skip
     parts: list[pa.Table] = [TALLY_SCHEMA.empty_table()]
@@ -250,11 +259,17 @@ class ExtractBlock:
         self._extractor = IsolatedExtractor(options, paths, limits)
 
     def __call__(self, block: pa.Table) -> pa.Table:
-        """Extract and commit; doing it again changes nothing."""
+        """Extract and commit; doing it again changes nothing.
+
+        Raises:
+            OSError: storage did not give a clip. That is no reason for quarantine: the block is as good as lost.
+        """
         clips: list[pa.Table] = []
         failed: list[pa.Table] = []
         for _, rows in groupby(block.to_pylist(), key=lambda clip: clip["source"]):
             for kind, table in self._extractor.extract(list(rows)):
+                if kind == "quarantine" and table["stage"][0].as_py() == UNREAD:
+                    raise OSError(table["error"][0].as_py())
                 (clips if kind == "clip" else failed).append(table)
         commit_block(self._out, block["clip_id"].to_pylist(), clips, failed)
         return tally(clips, failed)

@@ -22,10 +22,10 @@ from sigflow.training import Checkpoint, Epoch, Start, Team, fit
 
 def work(config: dict[str, Any]) -> None:
     """One worker of the mesh. `report` is a barrier of all workers, so each calls it once, at its end."""
-    run, out, todo, teams = config["run"], config["out"], config["todo"], config["teams"]
+    run, out, todo, size = config["run"], config["out"], config["todo"], config["size"]
     context = ray.train.get_context()
     torch.set_num_threads(1)  # the CPU that it asked for
-    size = context.get_world_size() // teams
+    teams = context.get_world_size() // size
     number, rank = divmod(context.get_world_rank(), size)
     team = Team()
     if size > 1:  # every worker has to make every group, in the same order

@@ -16,9 +16,10 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from sigflow.errors import UserError
-from sigflow.storage import TEMPORARY, Location, locate
+from sigflow.storage import TEMPORARY, Location, is_unreachable, locate
 
 Number = TypeVar("Number", int, float)
+_GO_ON = "run the same command again to go on (train, tune: with --resume)"
 
 
 def run(
@@ -37,9 +38,16 @@ def run(
         disconnect()
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)
+    except OSError as error:
+        if not is_unreachable(error):
+            raise
+        disconnect()
+        last = str(error).strip().splitlines()[-1]  # after what Ray says of its tasks
+        print(f"error: object storage does not answer: {last}; {_GO_ON}", file=sys.stderr)
+        sys.exit(2)
     except KeyboardInterrupt:
         disconnect()
-        print("stopped; run the same command again to go on (train, tune: with --resume)", file=sys.stderr)
+        print(f"stopped; {_GO_ON}", file=sys.stderr)
         sys.exit(130)
     disconnect()  # before the answer, so that no worker's words come after it
     print(json.dumps(answer), flush=True)
@@ -60,7 +68,20 @@ def path(text: str) -> Location:
         raise UserError(
             f"'{text}' is relative, and this job runs in a temporary copy of your folder; use an absolute path or s3://"
         )
-    return locate(text)
+    place = locate(text)
+    if not place.is_local:
+        _refuse_unreachable(place)
+    return place
+
+
+def _refuse_unreachable(place: Location) -> None:
+    """At once: later a job waits for storage, for as long as one that is away for a while may take to come back."""
+    try:
+        locate(place.uri, patient=False).exists()
+    except OSError as error:
+        raise UserError(
+            f"cannot reach {place}: {error}; check the name, the credentials and AWS_ENDPOINT_URL, or try again later"
+        ) from error
 
 
 def connect() -> None:

@@ -20,6 +20,7 @@ import ray.train
 import ray.train.torch
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from sigflow import runs
 from sigflow.audit import Plan
@@ -30,7 +31,7 @@ from sigflow.pipelines.fold_worker import work
 from sigflow.pipelines.job import connect
 from sigflow.pipelines.placement import reach, refuse_impossible
 from sigflow.pipelines.sharing import shared_clips
-from sigflow.storage import Location
+from sigflow.storage import Location, is_unreachable
 
 _LOOK_EVERY_S = 0.5  # Ray Train looks every 2 s whether workers have ended
 _ONE_DAY_S = 86_400  # teams end at different times, and the last barrier waits for the slowest
@@ -88,15 +89,21 @@ def trained(
 ) -> Iterator[None]:
     """The block begins when all folds are committed: Ray Train takes seconds to end after that, and does so beside."""
     mesh = place(run.num_folds, len(todo), workers)
-    board = ray.remote(num_cpus=0)(Board).remote()
+    # Beside the driver: it is asked at the end, and other nodes may be gone by then.
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    board = ray.remote(num_cpus=0, scheduling_strategy=here)(Board).remote()
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", str(_LOOK_EVERY_S))
     with shared_clips(plan.clips, plan.pretrained_on) as (clips, unlabelled), watch(board, out, run, todo) as complete:
         config = {"run": run, "clips": clips, "unlabelled": unlabelled, "todo": list(todo), "out": out, **more}
         trainer = TorchTrainer(
             work,
-            train_loop_config=config | {"teams": mesh.teams, "board": board},
+            train_loop_config=config | {"size": mesh.workers // mesh.teams, "board": board},
             scaling_config=ScalingConfig(
-                num_workers=mesh.workers, use_gpu=mesh.gpus, resources_per_worker=per_worker(mesh.gpus)
+                # Teams of one go on with the nodes that are left; others wait for as many workers as they had.
+                num_workers=(1, mesh.workers) if mesh.workers == mesh.teams else mesh.workers,
+                elastic_resize_monitor_interval_s=_ONE_DAY_S,  # more begin only when workers begin anyway
+                use_gpu=mesh.gpus,
+                resources_per_worker=per_worker(mesh.gpus),
             ),
             torch_config=TorchConfig(backend="nccl" if mesh.gpus else "gloo", timeout_s=_ONE_DAY_S),
             # A name of its own: Ray would silently resume a run of the same name.
@@ -136,7 +143,7 @@ def _raise_cause(fitting: _Beside, board: Any) -> None:
     """What ended the mesh, as its user needs to see it; nothing if all went well."""
     if isinstance(fitting.error, ray.train.TrainingFailedError):
         for cause in getattr(fitting.error, "worker_failures", {}).values():
-            if isinstance(cause, UserError):
+            if isinstance(cause, UserError) or is_unreachable(cause):
                 raise cause from fitting.error
     if fitting.error:
         raise fitting.error

@@ -162,6 +162,8 @@ def _search(
         connect()
         refuse_unshared(out)
         run_trials(desk, plans, out, concurrent)
+        if not desk.is_over:  # Ray Tune asks no more once it was told that all are handed out; some came back then
+            run_trials(desk, plans, out, concurrent)
     return sorted(desk.trials, key=lambda trial: trial.number)
 
 

@@ -12,7 +12,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ class Cluster:
 
     environment: dict[str, str]
     dashboard: str
+    folder: Path  # Ray's own: sockets, logs, what was spilled
 
     def run(self, *command: str | Path, cwd: Path | None = None, **extra: str) -> subprocess.CompletedProcess[str]:
         """A command in this environment, without failing."""
@@ -60,10 +61,18 @@ class Cluster:
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A head on loopback with 4 logical CPUs, whatever the machine has: plans must not depend on it."""
-    folder = tmp_path_factory.mktemp("ray")
+    with running_cluster(tmp_path_factory.mktemp("ray"), cpus=4, store_mb=512) as started:
+        yield started
+
+
+@contextmanager
+def running_cluster(
+    folder: Path, *words: str | Path, cpus: int, store_mb: int, port: int | None = None, **extra: str
+) -> Iterator[Cluster]:
+    """A head on loopback, its token and its log in `folder`. `words`: for `ray start`; `extra`: of its environment."""
     token = folder / "token"
     token.write_text(secrets.token_hex(32))
-    port, dashboard = free_port(), free_port()
+    port, dashboard = port or free_port(), free_port()
     temporary = tempfile.mkdtemp(prefix="ray", dir="/tmp")  # Ray's sockets lie below it; their paths end at 107 bytes
     environment = os.environ | {
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
@@ -74,17 +83,18 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         "PYTHONWARNINGS": "default",
     }
     command: list[str | Path] = [
-        Path(sys.executable).parent / "ray", "start", "--head", "--block", "--num-cpus", "4",
-        "--node-ip-address", "127.0.0.1", "--port", str(port), "--object-store-memory", str(512 << 20),
+        Path(sys.executable).parent / "ray", "start", "--head", "--block", "--num-cpus", str(cpus),
+        "--node-ip-address", "127.0.0.1", "--port", str(port), "--object-store-memory", str(store_mb << 20),
         "--dashboard-host", "127.0.0.1", "--dashboard-port", str(dashboard), "--temp-dir", temporary,
         "--dashboard-agent-listen-port", "0",  # its default is taken where another cluster runs: then no job is taken
+        *words,
     ]  # fmt: skip
     with (folder / "ray.log").open("wb") as log:
-        head = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+        head = subprocess.Popen(command, env=environment | extra, stdout=log, stderr=log, start_new_session=True)
     try:
         url = f"http://127.0.0.1:{dashboard}"
         wait_for(lambda: answers(f"{url}/api/version", token.read_text()), seconds=240)
-        yield Cluster(environment | {"RAY_ADDRESS": f"127.0.0.1:{port}"}, url)
+        yield Cluster(environment | {"RAY_ADDRESS": f"127.0.0.1:{port}"}, url, Path(temporary))
     finally:
         with suppress(ProcessLookupError):
             os.killpg(head.pid, signal.SIGKILL)  # the whole cluster; asked politely it takes 20 s
@@ -124,11 +134,12 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
         server.wait()
 
 
-def start_node(cluster: Cluster, *, cpus: int = 2, gpus: int = 0) -> subprocess.Popen[bytes]:
+def start_node(cluster: Cluster, *, cpus: int = 2, gpus: int = 0, store_mb: int = 256) -> subprocess.Popen[bytes]:
     """Another machine of the cluster, as far as Ray knows: killing its process group is pulling its plug."""
     command: list[str | Path] = [
         Path(sys.executable).parent / "ray", "start", "--block", "--address", cluster.environment["RAY_ADDRESS"],
-        "--num-cpus", str(cpus), "--num-gpus", str(gpus), "--object-store-memory", str(256 << 20),
+        "--node-ip-address", "127.0.0.1", "--num-cpus", str(cpus), "--num-gpus", str(gpus),
+        "--object-store-memory", str(store_mb << 20),
         "--dashboard-agent-listen-port", "0",
     ]  # fmt: skip
     node = subprocess.Popen(

@@ -33,6 +33,7 @@ class Serving:
 
     cluster: Cluster
     port: int
+    proxies: str = "EveryNode"
 
     @property
     def url(self) -> str:
@@ -42,6 +43,7 @@ class Serving:
         """serve/config.yaml with changes. `options` of the deployment replace its autoscaling."""
         config: dict[str, Any] = yaml.safe_load((ROOT / "serve/config.yaml").read_text())
         config["http_options"]["port"] = self.port
+        config["proxy_location"] = self.proxies
         (deployed,) = config["applications"][0]["deployments"]
         del deployed["autoscaling_config"]
         deployed |= options

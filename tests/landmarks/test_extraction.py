@@ -9,9 +9,11 @@ import av
 import numpy as np
 import pytest
 
+from sigflow import storage
 from sigflow.landmarks.assets import model_path
 from sigflow.landmarks.detector import DetectorOptions
 from sigflow.landmarks.extraction import (
+    UNREAD,
     Extracted,
     Failed,
     extract_clip,
@@ -193,6 +195,16 @@ def test_a_segment_behind_the_end_is_quarantined(video: Path, models: Mapping[st
 @pytest.mark.parametrize("source", ["/nowhere/a.mp4", "/", "http://host/a.mp4"])
 def test_a_source_that_cannot_be_opened_is_quarantined(source: str, models: Mapping[str, Path]) -> None:
     assert failed(manifest_row(source), models).columns["stage"] == "open"
+
+
+def test_storage_that_does_not_answer_is_told_from_a_bad_video(
+    models: Mapping[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such a clip is asked for again; what went to quarantine is not."""
+    monkeypatch.setattr(storage, "_ATTEMPTS", 1)
+    for name, value in {"ACCESS_KEY_ID": "a", "SECRET_ACCESS_KEY": "b", "ENDPOINT_URL": "http://127.0.0.1:1"}.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    assert failed(manifest_row("s3://no-answer/clip.mp4"), models).columns["stage"] == UNREAD
 
 
 def test_trouble_with_the_model_is_told_from_trouble_with_the_video(video: Path, tmp_path: Path) -> None:

@@ -65,12 +65,31 @@ def test_why_a_trial_went_no_further_is_kept(
     mine = desk(tmp_path)
     mine.hand_out("a")
     mine.stands("a", standing)
+    mine.started("a")
     mine.ended("a", died=died)
     (trial,) = read_trials(locate(tmp_path))
     assert trial.state == state
     assert str(trial.reason).startswith(reason)
     assert trial.scores == standing.scores
     assert mine.hand_out("b") is not None  # and the search goes on
+
+
+def test_a_trial_whose_worker_died_before_it_began_is_handed_out_again_but_not_for_ever(tmp_path: Path) -> None:
+    mine = desk(tmp_path, most=2)
+    given = mine.hand_out("a")
+    other = mine.hand_out("b")
+    assert mine.is_over
+    for trial_id, again in (("a", "c"), ("c", "d")):
+        mine.ended(trial_id, died="its node was lost")
+        assert not mine.is_over
+        assert mine.hand_out(again) == given
+        assert mine.hand_out("none is left") is None
+    mine.ended("d", died="its node was lost")
+    mine.started("b")
+    mine.stands("b", Standing((0.5, 0.5, 0.5)))
+    mine.ended("b")
+    assert given != other
+    assert [(trial.number, trial.state) for trial in read_trials(locate(tmp_path))] == [(0, "failed"), (1, "complete")]
 
 
 def test_a_trial_whose_worker_died_once_is_judged_by_what_it_did_then(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """If these fail, a mistyped flag becomes a traceback, or a path means something else than its user thinks."""
 
+import argparse
+
 import pytest
 
 from sigflow.errors import UserError
@@ -36,3 +38,20 @@ def test_a_relative_path_is_this_folders_unless_the_job_was_submitted(monkeypatc
     with pytest.raises(UserError, match="absolute"):
         job.path("clips")
     assert job.path("/data/clips").uri == "/data/clips"
+
+
+def test_storage_that_does_not_come_back_ends_a_job_with_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is nobody's mistake, so that a traceback helps nobody; and it says how to go on."""
+
+    def main(args: argparse.Namespace) -> None:
+        raise OSError("ray::work()\n  File ...\nOSError: AWS Error NETWORK_CONNECTION during HeadObject operation")
+
+    monkeypatch.setattr("sys.argv", ["job"])
+    with pytest.raises(SystemExit) as ended:
+        job.run("A job.", lambda parser: None, main)
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: object storage does not answer: OSError: AWS Error NETWORK_CONNECTION")
+    assert "--resume" in line
