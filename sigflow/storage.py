@@ -139,7 +139,7 @@ class Location:
 
     def tidy(self, name: str = "") -> None:
         """Delete what is hidden in this folder: replaced, by the file of this name or by any."""
-        system, path = _resolve(self.uri)
+        system, path = _resolve(self)
         found = system.get_file_info(fs.FileSelector(path, allow_not_found=True))
         there = {info.base_name for info in found}
         notes = [info for info in found if info.base_name.startswith(_REPLACES + name)]

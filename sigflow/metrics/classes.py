@@ -68,7 +68,7 @@ def classification(
         "accuracy": float(right_N.mean()),
         "macro_f1": _macro_f1(counts),
         "positive": labels[POSITIVE] if binary else None,
-        **{name: _json(values[POSITIVE] if binary else np.nanmean(values)) for name, values in each.items()},
+        **{name: _json(float(values[POSITIVE] if binary else np.nanmean(values))) for name, values in each.items()},
         **{f"top_{k}": _top(probs_NK, true_N, k) if len(labels) > k else None for k in TOP},
         "ece": calibration_error(probs_NK, true_N),
         "log_loss": float(-np.log(probs_NK[np.arange(len(true_N)), true_N].clip(1e-12)).mean()),

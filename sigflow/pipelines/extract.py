@@ -198,7 +198,7 @@ def _extract_blocks(
     todo: pa.Table, size: int, out: Location, options: DetectorOptions, limits: Limits, progress: Progress
 ) -> pa.Table:
     there = reach()
-    part = there.without_gpus()
+    where = there.without_gpus()
     blocks = list(_blocks(todo, size))
     logging.getLogger("ray.data").setLevel(logging.ERROR)  # its plans and its advice; what fails is raised
     context = DataContext.get_current()
@@ -211,7 +211,7 @@ def _extract_blocks(
         tallies = ray.data.from_arrow(blocks).map_batches(
             ExtractBlock, fn_constructor_args=(out, options, limits), batch_size=None, batch_format="pyarrow",
             compute=ActorPoolStrategy(min_size=1, max_size=len(blocks)), num_cpus=1, max_restarts=1, max_task_retries=1,
-            label_selector=there.selector(part),
+            label_selector=there.selector(where),
         )  # fmt: skip
     parts: list[pa.Table] = [TALLY_SCHEMA.empty_table()]
     frames = failed = 0

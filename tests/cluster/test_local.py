@@ -35,7 +35,7 @@ def test_a_local_cluster_has_a_token_says_what_is_wrong_and_ends_alone(tmp_path:
 
     def local(what: str, state: str = "state", **more: object) -> Done:
         there = {"STATE": tmp_path / state, "PORT": port, "DASHBOARD_PORT": dashboard} | more
-        command = [CLUSTER / "local.sh", what]
+        command: list[str | Path] = [CLUSTER / "local.sh", what]
         return subprocess.run(command, cwd=ROOT, env=environment(**there), capture_output=True, text=True, timeout=120)
 
     def refused(done: Done, expected: str) -> None:

@@ -131,7 +131,7 @@ def test_storage_that_never_comes_back_ends_a_job_with_one_line(
     """At once where it was never there; nobody waits for a name that was mistyped."""
     with door.cut("refused"):
         done = small.run(
-            "python", "jobs/extract.py", "--videos", "s3://bucket/cut/videos", "--out", tmp_path, **through
+            "python", "jobs/extract.py", "--videos", "s3://bucket/cut/videos", "--out", tmp_path, cwd=None, **through
         )  # fmt: skip
     assert done.returncode == 2
     assert "cannot reach s3://bucket/cut/videos" in done.stderr.splitlines()[-1]
