@@ -12,14 +12,14 @@ from sigflow.pipelines.extract import MAX_CLIPS_PER_FILE
 
 
 class Measured(Config):
-    """Of this job: hands, 320 x 240 (`make bench BENCH=extraction`); planning (`make bench BENCH=planning`)."""
+    """Of this job: hands, 320 x 240 (`make bench BENCH=extraction`); the driver (`make bench BENCH=planning`)."""
 
     cpu_ms_per_frame: float = 25.5  # of all processes, Ray's too
     bytes_per_frame: float = 416.0
     start_s: float = 10.4  # of the workers
-    planning_s: float = 40.0  # of a million clips: from the manifest to the first block
-    driver_mib: float = 300.0  # of nothing
-    driver_mib_per_million: float = 900.0
+    planning_s: float = 28.2  # of a million clips: from the manifest to the first block
+    driver_mib: float = 350.0  # of nothing
+    driver_mib_per_million: float = 1340.0
     blocks_per_s: float = 20.0  # that one driver hands out
 
 
