@@ -84,7 +84,8 @@ def counted(cluster: Cluster) -> Iterator[list[int]]:
     seen: list[int] = []
     assert process.stdout is not None
     said = process.stdout
-    thread = threading.Thread(target=lambda: seen.extend(int(line) for line in said))
+    # Ray says there, too, that nothing can be placed yet.
+    thread = threading.Thread(target=lambda: seen.extend(int(line) for line in said if line.strip().isdigit()))
     thread.start()
     try:
         wait_for(lambda: bool(seen), seconds=60)
