@@ -13,11 +13,11 @@ NONE = Prices()
 
 
 def test_twice_the_clips_are_twice_the_work_and_twice_the_cpus_half_the_time() -> None:
-    one, two = (estimate(clips, 100, 100, Measured(), SHOWN) for clips in (1_000_000, 2_000_000))
+    one, two = (estimate(clips, 100.0, 100, Measured(), SHOWN) for clips in (1_000_000, 2_000_000))
     for name in ("cpu_hours", "gb", "cost", "files"):
         assert two[name] == pytest.approx(2 * one[name], rel=0.01)
-    assert estimate(1_000_000, 100, 200, Measured(), NONE)["hours"] == pytest.approx(one["hours"] / 2, rel=0.02)
-    assert estimate(1_000_000, 100, 100, Measured(), NONE)["cost"] == 0
+    assert estimate(1_000_000, 100.0, 200, Measured(), NONE)["hours"] == pytest.approx(one["hours"] / 2, rel=0.02)
+    assert estimate(1_000_000, 100.0, 100, Measured(), NONE)["cost"] == 0
 
 
 def test_more_cpus_than_a_driver_can_feed_gain_nothing() -> None:
