@@ -52,6 +52,8 @@ def test_all_jobs_run_when_they_are_submitted(cluster: Cluster, gesture_landmark
     assert "findings" in submit("audit", *recipe, "--folds", "2", "--set", "model.hidden=[2]", "--set", "model.dense=2")
     parts = ("--parts", "left_hand,right_hand", "--count", "5")
     assert submit("compose", "--data", data, "--out", tmp_path / "sentences", *parts)
+    assert submit("compact", "--data", tmp_path / "sentences")
+    assert submit("cost", "--clips", "1000", "--cpus", "2")["files"] == 16
     seen = submit("status", "--out", run, tmp_path / "tuned", bundle, "--cluster")
     assert [folder["kind"] for folder in seen["folders"]] == ["run", "search", "bundle"]
     assert all(folder["finished"] for folder in seen["folders"][:2])
