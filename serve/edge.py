@@ -96,21 +96,27 @@ class _Asked:
 
 
 class _Answer:
-    """Passes an answer on; a plain text error of Ray's becomes a problem."""
+    """Passes an answer on, its head with its first bytes: a replica may die between the two, and then it can be asked
+    again. A plain text error of Ray's becomes a problem."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
+        self._head: Message | None = None
         self._error: Message | None = None
         self._text = b""
         self.began = False
 
     async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._head = message
+            return
         self.began = True
-        if message["type"] == "http.response.start" and message["status"] >= 400:
-            kinds = [value.decode("latin-1") for key, value in message["headers"] if key.lower() == b"content-type"]
-            if not any(kind.startswith(MEDIA_TYPE) for kind in kinds):
-                self._error = message
-                return
+        if self._head is not None:
+            head, self._head = self._head, None
+            if _is_plain_error(head):
+                self._error = head
+            else:
+                await self._send(head)
         if self._error is None:
             await self._send(message)
         else:
@@ -128,3 +134,8 @@ class _Answer:
         made = problem(status, text or "the server cannot answer", headers)
         await self._send({"type": "http.response.start", "status": status, "headers": made.raw_headers})
         await self._send({"type": "http.response.body", "body": made.body})
+
+
+def _is_plain_error(head: Message) -> bool:
+    kinds = [value.decode("latin-1") for key, value in head["headers"] if key.lower() == b"content-type"]
+    return head["status"] >= 400 and not any(kind.startswith(MEDIA_TYPE) for kind in kinds)

@@ -20,10 +20,10 @@ def ask(app: App, body: bytes = b"clip", path: str = "/", headers: dict[bytes, b
 
 
 class Dying:
-    """Like Ray's proxy: sends nothing when the replica dies over a request, as the first ones here do."""
+    """Like Ray's proxy: sends nothing when the replica dies over a request, as the first ones here do, or its head."""
 
-    def __init__(self, deaths: int) -> None:
-        self.deaths, self.asked = deaths, 0
+    def __init__(self, deaths: int, *, head: bool = False) -> None:
+        self.deaths, self.head, self.asked = deaths, head, 0
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         body, more = b"", True
@@ -33,12 +33,21 @@ class Dying:
         self.asked += 1
         if self.asked > self.deaths:
             await JSONResponse({"got": len(body)})(scope, receive, send)
+        elif self.head:
+            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"211")]})
 
 
 def test_a_request_outlives_its_replica_with_its_whole_body() -> None:
     replicas = Dying(1)
     assert ask(replicas, b"x" * 500_000).json() == {"got": 500_000}
     assert replicas.asked == 2
+
+
+def test_an_answer_whose_head_alone_came_is_asked_for_again() -> None:
+    replicas = Dying(2, head=True)
+    answer = ask(replicas)
+    assert answer.json() == {"got": 4}
+    assert replicas.asked == 3
 
 
 def test_a_request_that_kills_replicas_is_not_repeated_for_ever() -> None:
