@@ -22,7 +22,7 @@ from sigflow.errors import UserError
 
 MEMORY_SHARE = 1 / 8  # that arrays may take without a spool: while they are read there are up to four copies
 _CONTAINER_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
-_LOCK, _READY = "lock", "ready"
+_LOCK, _WRITING, _READY = "lock", "writing", "ready"
 Shapes = Mapping[str, tuple[int, ...]]  # of float32, by name
 Put = Callable[[str, int, np.ndarray], None]  # into the array of this name, from this row on
 
@@ -63,13 +63,9 @@ def open_spool(key: str, shapes: Shapes, fill: Callable[[Put], None], *, borrowe
             continue  # it was removed meanwhile
         try:
             fcntl.flock(lock, fcntl.LOCK_SH)
-            if not _is_ready(folder, lock):
-                fcntl.flock(lock, fcntl.LOCK_EX)
-                if _is_its(folder, lock) and not _is_ready(folder, lock):
-                    sweep()
-                    _write(folder, shapes, fill)
-                fcntl.flock(lock, fcntl.LOCK_SH)  # not in one step: somebody may take it for left over
-            if _is_ready(folder, lock):
+            if _is_its(folder, lock):
+                if not (folder / _READY).exists():
+                    _write_once(folder, shapes, fill)
                 return Spool(folder, lock, shapes, borrowed=borrowed)
         except BaseException:
             _close(folder, lock)
@@ -94,6 +90,18 @@ def _root() -> Path:
     if found.st_uid != os.geteuid() or found.st_mode & 0o170077 != 0o040000:
         raise UserError(f"{root} is no folder, or others may read it; remove it, or set SIGFLOW_SPOOL to another place")
     return root
+
+
+def _write_once(folder: Path, shapes: Shapes, fill: Callable[[Put], None]) -> None:
+    """One after the other under a lock of their own: a shared lock made exclusive would wait for all readers to end."""
+    writing = os.open(folder / _WRITING, os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        fcntl.flock(writing, fcntl.LOCK_EX)
+        if not (folder / _READY).exists():
+            sweep()
+            _write(folder, shapes, fill)
+    finally:
+        os.close(writing)
 
 
 def _write(folder: Path, shapes: Shapes, fill: Callable[[Put], None]) -> None:
@@ -145,10 +153,6 @@ def _is_its(folder: Path, lock: int) -> bool:
         return os.path.samestat(os.stat(folder / _LOCK), os.fstat(lock))
     except FileNotFoundError:
         return False
-
-
-def _is_ready(folder: Path, lock: int) -> bool:
-    return _is_its(folder, lock) and (folder / _READY).exists()
 
 
 def _close(folder: Path | None, lock: int) -> None:
