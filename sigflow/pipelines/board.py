@@ -1,6 +1,6 @@
 """What all folds are doing, side by side, while they are trained.
 
-Workers tell an actor of each epoch and do not wait for it; the driver reads it now and then. It holds nothing that is
+Workers tell an actor of their epochs and do not wait for it; the driver reads it now and then. It holds nothing that is
 needed: when it is lost, only the lines on the terminal are.
 """
 
@@ -33,10 +33,10 @@ class Board:
         self._last: dict[int, Epoch] = {}
         self._failures: dict[int, str] = {}
 
-    def say(self, fold: int, epoch: Epoch) -> None:
-        """Called by workers."""
+    def say(self, fold: int, epoch: Epoch, ended: int) -> None:
+        """Called by workers: the last epoch of a fold, and how many they ended since they called before."""
         self._last[fold] = epoch
-        meters.count("train_epochs_total", 1)
+        meters.count("train_epochs_total", ended)
 
     def fail(self, fold: int, reason: str) -> None:
         """Called by workers."""
@@ -49,6 +49,27 @@ class Board:
     def read(self) -> dict[int, Epoch]:
         """Called by the driver."""
         return self._last
+
+
+class Teller:
+    """Tells the board of a worker's epochs, at most once a second: small epochs are shorter than a message takes."""
+
+    def __init__(self, board: Any) -> None:
+        self._board = board
+        self._told_s = 0.0
+        self._untold: list[tuple[int, Epoch]] = []
+
+    def say(self, fold: int, epoch: Epoch) -> None:
+        """An epoch has ended."""
+        self._untold.append((fold, epoch))
+        if time.monotonic() - self._told_s >= _LOOK_EVERY_S:
+            self.flush()
+
+    def flush(self) -> None:
+        """Tell what has not been told."""
+        if self._untold:
+            self._board.say.remote(*self._untold[-1], len(self._untold))
+        self._untold, self._told_s = [], time.monotonic()
 
 
 @contextmanager
@@ -93,6 +114,8 @@ def _watch(
                 )  # fmt: skip
         if not waiting:
             complete.set()
+        if line is None and time.monotonic() - said < _SAY_EVERY_S:
+            continue
         try:
             epochs: dict[int, Epoch] = ray.get(board.read.remote(), timeout=5.0)
         except RayError:
@@ -100,7 +123,7 @@ def _watch(
         words = progress({n: e for n, e in epochs.items() if n in waiting}, run.recipe.train, waiting, started)
         if line is not None:
             line.set_description_str(words)
-        elif epochs and time.monotonic() - said >= _SAY_EVERY_S:
+        elif epochs:
             said = time.monotonic()
             print(words, file=sys.stderr, flush=True)
     if line is not None:

@@ -14,6 +14,7 @@ from sigflow.data.folds import Fold
 from sigflow.data.targets import words
 from sigflow.errors import UserError
 from sigflow.experiments.events import write_events
+from sigflow.pipelines.board import Teller
 from sigflow.pipelines.finetune import start_of
 from sigflow.pipelines.sharing import borrowed_clips
 from sigflow.storage import Location
@@ -31,14 +32,14 @@ def work(config: dict[str, Any]) -> None:
     if size > 1:  # every worker has to make every group, in the same order
         ranks = [list(range(first, first + size)) for first in range(0, teams * size, size)]
         team = Team(rank, size, [torch.distributed.new_group(each) for each in ranks][number])
+    teller = Teller(config["board"])
     with borrowed_clips(config["clips"], config["unlabelled"]) as (clips, unlabelled):
         for fold in todo[number::teams]:
             if not runs.fold_is_done(out, fold.number, run.key):
-                say = config["board"].say.remote
 
-                def report(epoch: Epoch, fold: Fold = fold, say: Any = say) -> None:
+                def report(epoch: Epoch, fold: Fold = fold) -> None:
                     if rank == 0:
-                        say(fold.number, epoch)
+                        teller.say(fold.number, epoch)
 
                 start = start_of(config["init"], config["begins"][fold.number]) if config["init"] else None
                 device = ray.train.torch.get_device()
@@ -51,6 +52,7 @@ def work(config: dict[str, Any]) -> None:
                     if size > 1:
                         raise  # the rest of the team would wait for this worker
                     ray.get(config["board"].fail.remote(fold.number, str(error)))
+    teller.flush()
     ray.train.report({})
 
 

@@ -1,11 +1,11 @@
 """The fold mesh against bare loops: 6 folds with one worker, with two, and by `training.fit` in this process.
 
-One torch thread each, the same made-up clips. Two of the bare folds are trained before both runs, two between them and
-two after: a machine that slows down meanwhile slows all down alike. Start-up is the time from the call of `train` until
-the first worker begins its first fold: audit, Ray and its workers. Everything after that counts: the folds, files,
-metrics, report, the mesh's end. Two workers must need at most RATIO of one worker's time, and one worker at most
-OVERHEAD more than the bare loops; exit 1 otherwise. Needs 2 cores that have nothing else to do: `cpu_per_s` says how
-much of a core folds had, and with less than QUIET the answer is no.
+One torch thread each, the same made-up clips. With one worker, two, two, one, and a bare fold before and after each: a
+machine that slows down meanwhile slows all down alike. Figures are means of both runs. Start-up is the time from the
+call of `train` until the first worker begins its first fold: audit, Ray and its workers. Everything after that counts:
+the folds, files, metrics, report, the mesh's end. Two workers must need at most RATIO of one worker's time, and one
+worker at most OVERHEAD more than the bare loops; exit 1 otherwise. Needs 2 cores that have nothing else to do:
+`cpu_per_s` says how much of a core folds had, and with less than QUIET the answer is no.
 """
 
 import json
@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -33,6 +34,7 @@ from tests.bench.spans import Span, read_spans
 from tests.conftest import write_gesture_landmarks
 
 FOLDS, TAKES, EPOCHS = "6", 10, 100
+ORDER = (1, 2, 2, 1)
 RATIO, OVERHEAD = 0.60, 0.10
 QUIET = 0.85  # seconds of a core that each second of training has to get, or nothing was measured
 ROOT = Path(__file__).parents[2]
@@ -94,11 +96,15 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         data = write_gesture_landmarks(locate(folder) / "data", subjects=SUBJECTS, gestures=GESTURES, takes=TAKES)
         plan = prepare(recipe, data, folds_spec=FOLDS)
-        found: dict[str, Any] = {}
-        spans = bare(plan, plan.folds.folds[:2])
-        for workers in (1, 2):
-            found[f"workers={workers}"] = mesh(recipe, data, Path(folder) / f"runs/{workers}", workers)
-            spans += bare(plan, plan.folds.folds[2 * workers : 2 * workers + 2])
+        runs: dict[int, list[dict[str, float]]] = {1: [], 2: []}
+        spans = bare(plan, plan.folds.folds[:1])
+        for number, workers in enumerate(ORDER, 1):
+            runs[workers].append(mesh(recipe, data, Path(folder) / f"runs/{number}", workers))
+            spans += bare(plan, plan.folds.folds[number : number + 1 if number < len(ORDER) else None])
+        found: dict[str, Any] = {
+            f"workers={workers}": {name: fmean(run[name] for run in both) for name in both[0]}
+            for workers, both in runs.items()
+        }
         found["bare"] = together(spans)
     ratio = found["workers=2"]["seconds"] / found["workers=1"]["seconds"]
     overhead = found["workers=1"]["seconds"] / found["bare"]["seconds"] - 1
