@@ -1,5 +1,8 @@
 """Serve bundles until stopped; on SIGHUP look at them, or at the settings file, again.
 
+Ctrl-C stops at once. On SIGTERM /readyz answers 503 for --drain seconds first: requests are answered meanwhile, and
+load balancers stop sending more.
+
 Example: python -m serve --bundle bundles/gestures --port 8000
          python -m serve --page recordings       # no bundle yet: record clips in a browser and train on them
 """
@@ -12,6 +15,7 @@ import socket
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import ray
@@ -47,6 +51,9 @@ def flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=job.positive(int), default=8000)
     parser.add_argument("--replicas", type=_replicas, default=(1, 1), help="N, or MIN-MAX by load; default 1")
     parser.add_argument("--keys", type=job.path, help="file of API keys (python -m serve.access.keys new NAME >> FILE)")
+    parser.add_argument(
+        "--drain", type=float, default=5.0, metavar="SECONDS", help="between SIGTERM and the end; default 5"
+    )
     parser.add_argument("--open", action="store_true", help="without keys too, answer other machines")
 
 
@@ -57,12 +64,12 @@ def main(args: argparse.Namespace) -> dict[str, object]:
         UserError: bad settings, a bad bundle, a port in use, or a Serve that runs on this cluster already.
     """
     asked: queue.SimpleQueue[int] = queue.SimpleQueue()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda number, _: asked.put(number))
+    _listen(asked)
     settings = _settings(args, 0)
     os.environ.setdefault(_EDGE, "serve.edge.middlewares")  # of a cluster that starts here
     _refuse_port_in_use(args.host, args.port)
     job.connect()
+    _listen(asked)  # again: Ray takes SIGTERM for itself
     _refuse_second_serve()
     if settings.page and settings.page.folder:
         job.refuse_unshared(locate(settings.page.folder))
@@ -70,16 +77,26 @@ def main(args: argparse.Namespace) -> dict[str, object]:
         _start(settings, args)
         print(f"serving on http://{args.host}:{args.port} (docs at /docs); Ctrl-C stops", file=sys.stderr, flush=True)
         generation = 0
-        while asked.get() == signal.SIGHUP:
+        while (told := asked.get()) == signal.SIGHUP:
             generation += 1
             try:
                 _deploy(_settings(args, generation), args.replicas)
                 print("serving what is there now", file=sys.stderr, flush=True)
             except UserError as error:
                 print(f"refused, serving as before: {error}", file=sys.stderr, flush=True)
+        if told == signal.SIGTERM:
+            print(f"stopping in {args.drain:g} s, /readyz says so; Ctrl-C stops now", file=sys.stderr, flush=True)
+            _deploy(settings.model_copy(update={"draining": True}), args.replicas)
+            with suppress(queue.Empty):
+                asked.get(timeout=args.drain)
     finally:
         serve.shutdown()
     return {"stopped": True}
+
+
+def _listen(asked: queue.SimpleQueue[int]) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: asked.put(number))
 
 
 def _settings(args: argparse.Namespace, generation: int) -> Settings:

@@ -41,9 +41,11 @@ def make_api(shelf: Shelf, door: Door | None = None, *, names_answers: bool = Tr
 
     @api.get("/readyz", responses={503: PROBLEMS[503]})
     async def readyz() -> dict[str, Any]:
-        """The bundles are loaded. `refused`: the last change of settings could not be made, the log says why."""
+        """Bundles are loaded, and it is not about to stop. `refused`: the last change of settings was, see the log."""
         if not shelf.ready:
             raise ProblemError(503, "no bundle is loaded yet", RETRY_AFTER)
+        if shelf.draining:
+            raise ProblemError(503, "about to stop: ask another server", RETRY_AFTER)
         names = sorted({model.manifest.name for model in shelf.models})
         return {"status": "ready", "models": names} | ({"refused": True} if shelf.refused else {})
 

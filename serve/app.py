@@ -76,6 +76,9 @@ class Recognisers:
         """
         try:
             settings = settings_of(user_config)
+            self._shelf.draining = settings.draining
+            if settings.draining and self._shelf.ready:
+                return
             keyring(settings.access, os.environ)  # or raises, before anything is changed
             await self._shelf.change(settings)
             self._door.change(settings.access)

@@ -123,6 +123,7 @@ class Settings(Config):
     registry: Registry | None = None
     page: Page | None = None
     generation: int = 0  # means nothing; another number makes replicas look at the folders again
+    draining: bool = False  # about to stop: /readyz says 503, so that no new clients come; requests are answered still
     access: Access = Access()
     limits: Limits = Limits()
     batch_frames: int = Field(default=8_192, gt=0)  # clips x frames of the longest, of one run of the graph

@@ -20,12 +20,13 @@ class Shelf:
 
     Attributes:
         refused: the last change could not be made, and what was served before is served still.
+        draining: it is about to stop, and nobody new should come.
     """
 
     def __init__(self, models: Sequence[Model] = (), limits: Limits | None = None, meter: Meter = unmeasured) -> None:
         self.meter = meter
         self.limits = limits or Limits()
-        self.refused = False
+        self.refused, self.draining = False, False
         self._models: tuple[Model, ...] = ()
         self._on_demand: OnDemand | None = None
         self._settings = Settings(limits=self.limits)

@@ -44,12 +44,12 @@ def serving(cluster: Cluster, version: Version, tmp_path_factory: pytest.TempPat
         deployed.shutdown()
 
 
-def test_on_a_laptop_a_signal_swaps_bundles_and_a_bad_file_changes_nothing(
+def test_on_a_laptop_signals_swap_bundles_and_drain_and_a_bad_file_changes_nothing(
     cluster: Cluster, version: Version, tmp_path: Path
 ) -> None:
     port, settings, log = free_port(), tmp_path / "settings.yaml", tmp_path / "log"
     settings.write_text(yaml.safe_dump(of(version("1"))))
-    command = [sys.executable, "-m", "serve", "--settings", str(settings), "--port", str(port)]
+    command = [sys.executable, "-m", "serve", "--settings", str(settings), "--port", str(port), "--drain", "600"]
     with log.open("wb") as output:
         process = subprocess.Popen(command, env=cluster.environment, stdout=output, stderr=output, cwd=ROOT)
     try:
@@ -65,6 +65,10 @@ def test_on_a_laptop_a_signal_swaps_bundles_and_a_bad_file_changes_nothing(
         wait_for(lambda: "holds no bundle" in log.read_text(), seconds=60)
         assert there.versions() == ["1", "2"]
         assert there.processes() == replicas
+        process.send_signal(signal.SIGTERM)
+        wait_for(lambda: httpx.get(f"{there.url}/readyz").status_code == 503, seconds=60)
+        assert httpx.post(f"{there.url}{PREDICT}", content=BODY, headers=JSON).status_code == 200
+        assert process.poll() is None, "it has to answer while load balancers learn that it stops"
     finally:
         process.send_signal(signal.SIGINT)
         process.wait(60)
