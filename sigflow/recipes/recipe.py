@@ -88,6 +88,11 @@ class Recipe(Config):
         models = self.model.members if isinstance(self.model, PortfolioConfig) else (self.model,)
         if any(self.sentences != (isinstance(model, BilstmConfig) and model.per_frame) for model in models):
             raise ValueError("ctc needs a model that answers for each frame (bilstm with per_frame), others must not")
+        rockets = [model for model in models if isinstance(model, RocketConfig)]
+        if self.loss_weights and not all(rocket.balanced for rocket in rockets):
+            raise ValueError("a rocket knows no loss: set its balanced beside loss.class_weights")
+        if len(rockets) == len(models) and (self.augmentation != Augmentation() or self.mixing != Mixing()):
+            raise ValueError("a rocket is solved once on the clips as they are: take augmentation and mixing out")
         if (self.auxiliary.heads or self.pretraining.epochs) and not isinstance(self.model, BilstmConfig):
             raise ValueError("auxiliary heads and pretraining need a model with a state for each frame: bilstm")
         if self.reads_signing and self.frontend.resampling.num_frames is not None:

@@ -57,6 +57,21 @@ def test_a_wrong_override_says_which_and_why(text: str, message: str) -> None:
         override(RECIPE, [text])
 
 
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["loss.class_weights=true"], "set its balanced beside loss.class_weights"),
+        (["augmentation.noise_sizes=0.1"], "take augmentation and mixing out"),
+        (["mixing.mixup_alpha=0.2"], "take augmentation and mixing out"),
+    ],
+)
+def test_what_a_rocket_would_not_do_is_refused(more: list[str], message: str) -> None:
+    rocket = override(RECIPE, ['model={"kind": "rocket"}', "frontend.resampling.num_frames=30"])
+    with pytest.raises(UserError, match=message):
+        override(rocket, more)
+    override(rocket, ["model.balanced=true", "loss.class_weights=true"])
+
+
 def test_a_recipe_survives_its_file(tmp_path: Path) -> None:
     file = tmp_path / "mine.json"
     file.write_text(RECIPE.model_dump_json())
