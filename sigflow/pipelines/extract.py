@@ -89,7 +89,10 @@ def extract(
     for model in options.models:
         model_path(model)  # a missing model file ends the job here, not on every worker
     todo, outdated = _plan(manifest, out, options, on_change, retry_failed)
+    asked = manifest.select(["clip_id"])
     skipped = len(manifest) - len(todo)
+    del manifest  # of millions of clips each table counts, and the job runs for hours
+    pa.default_memory_pool().release_unused()
     tallies = TALLY_SCHEMA.empty_table()
     if len(todo):
         connect()
@@ -107,7 +110,7 @@ def extract(
     counts = total(tallies)
     return counts | {
         "skipped": skipped,
-        "quarantined": pc.sum(_among(failures, manifest)).as_py() or 0,
+        "quarantined": pc.sum(_among(failures, asked)).as_py() or 0,
         "found": round(counts["found"] / max(counts["frames"], 1), 4),
         "hands": round(counts["hands"] / max(counts["frames"], 1), 4),
         "seconds": round(seconds, 2),
@@ -199,7 +202,6 @@ def _extract_blocks(
 ) -> pa.Table:
     there = reach()
     where = there.without_gpus()
-    blocks = list(_blocks(todo, size))
     logging.getLogger("ray.data").setLevel(logging.ERROR)  # its plans and its advice; what fails is raised
     context = DataContext.get_current()
     context.enable_progress_bars = False
@@ -207,11 +209,13 @@ def _extract_blocks(
     with warnings.catch_warnings():
         # The bounds below have no other door yet; by default a block that kills its worker is retried for ever.
         warnings.simplefilter("ignore", RayDeprecationWarning)
+        blocks = ray.data.from_arrow(list(_blocks(todo, size)))  # copied to the object store, and not kept here
+        pa.default_memory_pool().release_unused()
         # As many actors as there are CPUs, also when some come later: an autoscaler brings what a full pool waits for.
-        tallies = ray.data.from_arrow(blocks).map_batches(
+        tallies = blocks.map_batches(
             ExtractBlock, fn_constructor_args=(out, options, limits), batch_size=None, batch_format="pyarrow",
-            compute=ActorPoolStrategy(min_size=1, max_size=len(blocks)), num_cpus=1, max_restarts=1, max_task_retries=1,
-            label_selector=there.selector(where),
+            compute=ActorPoolStrategy(min_size=1, max_size=blocks.num_blocks()), num_cpus=1, max_restarts=1,
+            max_task_retries=1, label_selector=there.selector(where),
         )  # fmt: skip
     parts: list[pa.Table] = [TALLY_SCHEMA.empty_table()]
     frames = failed = 0

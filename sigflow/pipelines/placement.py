@@ -134,7 +134,8 @@ def refuse_impossible(there: Reach, bundle: Amounts, count: int, asks: str) -> N
         return
     fewer = f"ask for at most {most}, or " if most else ""
     raise UserError(
-        f"{asks} needs {count} x {words(bundle)}, and this cluster has place for {most} ({there}); {fewer}add nodes"
+        f"{asks} needs {count} x {words(bundle)}, and this cluster has place for {most} ({there}); {fewer}add nodes, "
+        f"or say in {NODE_TYPES} which ones an autoscaler would bring"
     )
 
 

@@ -3,6 +3,7 @@
 Machines are raylets here, which Ray's own autoscaler starts and ends. Replicas: `test_serving_chaos.py`.
 """
 
+import json
 import subprocess
 import sys
 import threading
@@ -17,6 +18,7 @@ import pytest
 import yaml
 from ray.autoscaler._private.fake_multi_node.node_provider import FAKE_HEAD_NODE_ID
 
+from sigflow.pipelines.placement import NODE_TYPES
 from tests.integration.chaos.conftest import STORE_MB
 from tests.integration.conftest import Cluster, free_port, running_cluster, wait_for
 from tests.integration.test_resume import rows
@@ -72,7 +74,8 @@ def scaling(tmp_path: Path) -> Iterator[Cluster]:
     with running_cluster(
         tmp_path, "--autoscaling-config", file, cpus=0, store_mb=STORE_MB, port=port, **environment, **LOOPBACK
     ) as started:
-        yield replace(started, environment=started.environment | LOOPBACK)
+        kinds = [{"name": "cpu_worker", "count": NODES, "resources": {"CPU": 1}}]  # as `ray up` leaves them on its head
+        yield replace(started, environment=started.environment | LOOPBACK | {NODE_TYPES: json.dumps(kinds)})
 
 
 @contextmanager
@@ -94,6 +97,7 @@ def counted(cluster: Cluster) -> Iterator[list[int]]:
         process.kill()
         process.wait()
         thread.join()
+        said.close()
 
 
 def test_nodes_come_with_an_extraction_and_go_after_it(scaling: Cluster, sample_videos: Path, tmp_path: Path) -> None:
