@@ -45,6 +45,7 @@ def seen(cluster: Cluster) -> Iterator[set[str]]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # an extraction, a training, a search and a deployment, each with Ray's own seconds
 def test_every_metric_of_the_dashboard_is_seen_at_a_node(
     cluster: Cluster, sample_videos: Path, gesture_landmarks: Location, exported_bundle: Location, seen: set[str],
     tmp_path: Path,
