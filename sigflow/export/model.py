@@ -52,7 +52,7 @@ def ensemble_model(ensemble: Ensemble) -> EnsembleModel:
         for weights in member.weights():
             recipe = member.run.recipe
             model = Recogniser(recipe.frontend, recipe.model, len(ensemble.labels))
-            model.load_state_dict(weights)
+            model.load_state_dict({name: weights[name] for name in model.state_dict()})  # without auxiliary heads
             group.append(model.eval())
         groups.append(group)
     return EnsembleModel(groups, [member.weight for member in ensemble.members], ensemble.temperature).eval()
