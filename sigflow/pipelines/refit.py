@@ -21,8 +21,7 @@ from sigflow.ensemble.refits import refit_is_done, refit_place, write_refit
 from sigflow.errors import UserError
 from sigflow.pipelines.job import connect
 from sigflow.pipelines.material import Material
-from sigflow.pipelines.mesh import per_worker
-from sigflow.pipelines.placement import reach, refuse_impossible
+from sigflow.pipelines.placement import per_worker, reach, refuse_impossible
 from sigflow.pipelines.sharing import borrowed_clips, shared_clips
 from sigflow.storage import Location
 from sigflow.training import Whole, fit_whole
