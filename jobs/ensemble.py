@@ -5,8 +5,8 @@ The runs must share clips and folds; recipes and seeds may differ. Averages and 
 that had no say in the choice, and the best is exported, or the best run alone where no ensemble does better. Accuracy
 is measured on the --holdout subjects of the runs, through the exported graph; where there are none, the manifest says
 "estimated from OOF". fp16 and int8 are in the bundle where they hold up beside fp32; if not, the manifest says why.
---refit trains each member once more on all clips but those of the holdout, for the mean of its best epochs over folds;
-one model then takes the place of its fold models, unless it does worse on the holdout. Killed, run it again.
+--refit trains each member once more on all clips but the holdout's, for the mean of its folds' best epochs; that model
+takes the place of its fold models unless it does worse on the holdout. Killed, the same command goes on.
 """
 
 import argparse
