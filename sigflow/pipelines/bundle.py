@@ -76,7 +76,7 @@ def build_bundle(
     material = read_material(ensemble) if refit else None
     judgement: dict[str, Any] = {}
     if material is not None:
-        rival, judgement = _refitted(rival, material, clips, out)
+        rival, judgement = better(rival, material, clips, out)
     if max_ms is not None:
         (taken,) = milliseconds([rival.exported.graph], clips)
         if taken > max_ms:
@@ -100,8 +100,11 @@ class Rival(NamedTuple):
         return Predictor(Bundle(_described(self.ensemble, self.exported, None), self.exported.graph))
 
 
-def _refitted(folds: Rival, material: Material, clips: Sequence[Inputs], out: Location) -> tuple[Rival, dict[str, Any]]:
-    """Whichever of the fold models and the refitted ones is to be exported, and how they were judged."""
+def better(folds: Rival, material: Material, clips: Sequence[Inputs], out: Location) -> tuple[Rival, dict[str, Any]]:
+    """Whichever of the fold models and those trained on all clips is to be exported, and how they were judged.
+
+    `clips`: to time both with. What is trained lies below `out`, and is not trained again.
+    """
     found = refitted(folds.ensemble, material, out)
     if isinstance(found, str):
         print(f"warning: the fold models are exported, not refitted ones: {found}", file=sys.stderr)

@@ -11,14 +11,15 @@ import torch
 from sigflow import runs
 from sigflow.bundle import CARD, GRAPH, Manifest, read_bundle
 from sigflow.data.clips import load_clips
-from sigflow.ensemble import average
+from sigflow.ensemble import average, read_pool
 from sigflow.ensemble.refits import read_refit_weights, refit_is_done, refit_place
 from sigflow.errors import UserError
-from sigflow.export import ensemble_model
-from sigflow.pipelines.bundle import build_bundle
+from sigflow.export import ensemble_model, export
+from sigflow.pipelines.bundle import Rival, better, build_bundle, bundle_exported
 from sigflow.pipelines.holdout import MARGIN
 from sigflow.pipelines.material import clip_inputs, read_material
 from sigflow.pipelines.refit import Refit, refit_of
+from sigflow.pipelines.speed import sample_clips
 from sigflow.predictor import Predictor
 from sigflow.recipes.catalogue import find_recipe
 from sigflow.recipes.recipe import override
@@ -39,22 +40,28 @@ def run(gesture_landmarks: Location, tmp_path_factory: pytest.TempPathFactory) -
     return train_run(place, gesture_landmarks, recipe, spec="2", holdout=(max(people),))
 
 
-def trained(place: Location, out: Location) -> Refit:
-    """The refit of a run as a worker would train it, in this process."""
-    ensemble = average([place])
-    material = read_material(ensemble)
-    refit = refit_of(ensemble.members[0], material)
+@pytest.fixture(scope="module")
+def folds(run: Location) -> Rival:
+    ensemble = replace(average([run]), temperature=0.5)
+    return Rival(ensemble, export(ensemble))
+
+
+def judged_and_bundled(folds: Rival, out: Location) -> tuple[Refit, Manifest]:
+    """As the same command goes on that was killed after its last refit: what is done is not trained again."""
+    material = read_material(folds.ensemble)
+    refit = refit_of(folds.ensemble.members[0], material)
     refit.commit(out, refit.train(material.clips, None, CPU))
-    return refit
+    rival, judgement = better(folds, material, sample_clips(read_pool([folds.ensemble.members[0].place])), out)
+    manifest = bundle_exported(
+        rival.ensemble, rival.exported, out, precisions=("fp32",), material=material, judgement=judgement
+    )
+    return refit, manifest
 
 
 @pytest.fixture(scope="module")
-def bundle(run: Location, tmp_path_factory: pytest.TempPathFactory) -> tuple[Location, Refit]:
-    """As the same command leaves it that was killed after its last refit: what is done is not trained again."""
+def bundle(folds: Rival, tmp_path_factory: pytest.TempPathFactory) -> tuple[Location, Refit]:
     out = locate(tmp_path_factory.mktemp("bundles") / "refitted")
-    refit = trained(run, out)
-    build_bundle([run], out, precisions=("fp32",), refit=True)
-    return out, refit
+    return out, judged_and_bundled(folds, out)[0]
 
 
 @pytest.fixture(scope="module")
@@ -113,17 +120,17 @@ def test_what_is_done_is_not_trained_again_and_what_is_half_written_is_not_done(
 
 
 def test_a_worse_one_is_not_exported_and_the_bundle_says_why(
-    run: Location, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    run: Location, folds: Rival, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """A run that went on at a rate at which nothing is learnt: its folds learnt before that."""
     place, out = locate(tmp_path / "slow"), locate(tmp_path / "bundle")
     for file in run.files(recursive=True):
         locate(file.uri.replace(run.uri, place.uri)).write_bytes(file.read_bytes())
     given = runs.read_run(run)
-    went_on = {"recipe": override(given.recipe, ["optim.lr=1e-7"]), "continues": (given.key,)}
-    (place / "run.json").write_text(given.model_copy(update=went_on).model_dump_json())
-    trained(place, out)
-    manifest = build_bundle([place], out, precisions=("fp32",), refit=True)
+    slow = given.model_copy(update={"recipe": override(given.recipe, ["optim.lr=1e-7"]), "continues": (given.key,)})
+    (place / "run.json").write_text(slow.model_dump_json())
+    members = (replace(folds.ensemble.members[0], place=place, run=slow),)
+    _, manifest = judged_and_bundled(folds._replace(ensemble=replace(folds.ensemble, members=members)), out)
     judged = manifest.metrics["refit"]
     assert not judged["exported"]
     assert judged["difference"] < -MARGIN

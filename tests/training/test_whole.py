@@ -89,7 +89,7 @@ def test_pretraining_and_refit_epochs_are_gone_through_as_in_a_fold(
 
 
 def test_a_portfolio_has_the_shares_that_its_folds_found(clips: Clips, labels: list[str], fold: Fold) -> None:
-    members = [{"kind": "lstm", "hidden": [8], "dense": 8}, {"kind": "mlp", "hidden": [8]}]
+    members = [{"kind": "lstm", "hidden": [8], "dense": 8}, {"kind": "mlp", "hidden": [8], "dropout": [0.0]}]
     recipe = override(
         find_recipe("isolated_gestures"),
         [f"model={json.dumps({'kind': 'portfolio', 'members': members})}"],
