@@ -148,23 +148,23 @@ def bundle_exported(
         manifest = manifest.model_copy(update={"metrics": manifest.metrics | {"refit": dict(judgement)}})
     graphs = {GRAPH: exported.graph}
     lowered = [precision for precision in precisions if precision != "fp32"]
-    material = material or _material(ensemble, needed=bool(lowered))
-    if isinstance(material, Material):
+    known = material or _material(ensemble, needed=bool(lowered))
+    if isinstance(known, Material):
         bundle = Bundle(manifest, exported.graph)
         if ensemble.members[0].run.holdout:
-            figures = measured(ensemble, material, Predictor(bundle))
+            figures = measured(ensemble, known, Predictor(bundle))
             metrics = manifest.metrics | {"measured_on": "holdout subjects", "holdout": figures}
             manifest = manifest.model_copy(update={"metrics": metrics})
-        found, more = measured_precisions(bundle, material, lowered, limits)
+        found, more = measured_precisions(bundle, known, lowered, limits)
         graphs |= more
         gate = {
-            "measured_on": material.measured_on,
-            "clips": len(material.gate),
-            "calibration_clips": len(material.calibration),
+            "measured_on": known.measured_on,
+            "clips": len(known.gate),
+            "calibration_clips": len(known.calibration),
             "limits": limits.model_dump(),
         }
     else:
-        why = Attempt(method="none", reasons=(f"nothing to measure it on: {material}",))
+        why = Attempt(method="none", reasons=(f"nothing to measure it on: {known}",))
         found = {precision: Precision(file=None, attempts=(why,)) for precision in lowered}
         gate = {"measured_on": None, "limits": limits.model_dump()}
     fp32 = Attempt(method="torch's numbers", figures={"bytes": len(exported.graph), **exported.parity})

@@ -60,7 +60,7 @@ def _members(manifest: Manifest) -> str:
     epochs = ", ".join(str(course["epochs"]) for refit in refits for course in refit["courses"])
     return (
         f"{count} members, each one model that was trained on all {refits[0]['clips']:,} clips but the held-out "
-        f"subjects' ({epochs} epochs)"
+        f"subjects' ({epochs} epochs),"
     )
 
 
