@@ -5,6 +5,8 @@ The runs must share clips and folds; recipes and seeds may differ. Averages and 
 that had no say in the choice, and the best is exported, or the best run alone where no ensemble does better. Accuracy
 is measured on the --holdout subjects of the runs, through the exported graph; where there are none, the manifest says
 "estimated from OOF". fp16 and int8 are in the bundle where they hold up beside fp32; if not, the manifest says why.
+--refit trains each member once more on all clips but the holdout's, for the mean of its folds' best epochs; that model
+takes the place of its fold models unless it does worse on the holdout. Killed, the same command goes on.
 """
 
 import argparse
@@ -26,12 +28,15 @@ def flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-ms", type=job.positive(float), metavar="X", help="milliseconds a clip in one thread; each run is timed"
     )
+    parser.add_argument(
+        "--refit", action="store_true", help="members trained once more, on all clips but the holdout's"
+    )
 
 
 def main(args: argparse.Namespace) -> dict[str, object]:
     manifest = build_bundle(
         args.runs, args.out,
-        name=args.name, precisions=args.precisions, max_members=args.max_members, max_ms=args.max_ms,
+        name=args.name, precisions=args.precisions, max_members=args.max_members, max_ms=args.max_ms, refit=args.refit,
     )  # fmt: skip
     choice, metrics = manifest.metrics["choice"], manifest.metrics
     score, nested = choice["score"], choice["nested"]
@@ -50,6 +55,7 @@ def main(args: argparse.Namespace) -> dict[str, object]:
         "ece_oof": _ece(nested["exported"]),
         "ece_holdout": _ece(metrics.get("holdout", {})),
         "ms": choice.get("ms"),
+        "refit": metrics.get("refit"),
         "measured_on": metrics["measured_on"],
         "warnings": choice["warnings"],
         "parity": manifest.parity,

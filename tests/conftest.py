@@ -159,11 +159,13 @@ def write_gestures() -> Callable[..., Location]:
     return write
 
 
-def train_run(place: Location, data: Location, recipe: Recipe, *, spec: str = "3") -> Location:
+def train_run(
+    place: Location, data: Location, recipe: Recipe, *, spec: str = "3", holdout: Sequence[str] = ()
+) -> Location:
     """All folds of `recipe` on `data`, trained in this process into the run directory `place`."""
     clips = load_clips(data, recipe.parts)
     ids, names, subjects = ([str(value) for value in clips.column(key)] for key in ("clip_id", "label", "subject"))
-    folds = make_folds(names, subjects, clips.column("split"), spec=spec)
+    folds = make_folds(names, subjects, clips.column("split"), spec=spec, holdout=holdout)
     run = runs.Run(
         recipe=recipe,
         data=data.uri,
@@ -173,7 +175,7 @@ def train_run(place: Location, data: Location, recipe: Recipe, *, spec: str = "3
         num_folds=len(folds.folds),
         folds_spec=spec,
         folds_fingerprint=folds.fingerprint,
-        holdout=(),
+        holdout=tuple(holdout),
         subject_independent=folds.subject_independent,
     )
     runs.start_run(place, run, folds.table(ids), resume=False)

@@ -5,9 +5,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
+from torch import Tensor
 
 from sigflow import runs
 from sigflow.ensemble.pool import read_pool
+from sigflow.ensemble.refits import read_refit_weights
 from sigflow.ensemble.votes import Mix, mixed
 from sigflow.runs import Run
 from sigflow.storage import Location
@@ -15,11 +17,23 @@ from sigflow.storage import Location
 
 @dataclass(frozen=True)
 class Member:
-    """A run with its share of the vote."""
+    """A run with its share of the vote. `refit`: where one model lies that takes the place of its fold models."""
 
     place: Location
     run: Run
     weight: float
+    refit: Location | None = None
+
+    @property
+    def num_models(self) -> int:
+        """How many are averaged."""
+        return 1 if self.refit else self.run.num_folds
+
+    def weights(self) -> list[dict[str, Tensor]]:
+        """Of each of its models, on the CPU."""
+        if self.refit:
+            return [read_refit_weights(self.refit)]
+        return [runs.read_fold_weights(self.place, fold) for fold in range(self.run.num_folds)]
 
 
 @dataclass(frozen=True)

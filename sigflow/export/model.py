@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from sigflow import runs
 from sigflow.ensemble import Ensemble
 from sigflow.features.frontend import compute_features, input_shapes
 from sigflow.features.inputs import from_flat
@@ -20,7 +19,7 @@ SMALLEST = 1e-12  # a probability whose logarithm is taken is at least this
 class EnsembleModel(nn.Module):
     """Weighted average of the members' probabilities, divided by `temperature` in its logarithms (1: as it is).
 
-    A member's fold models share its features.
+    A member's models share its features.
     """
 
     def __init__(
@@ -46,14 +45,14 @@ class EnsembleModel(nn.Module):
 
 
 def ensemble_model(ensemble: Ensemble) -> EnsembleModel:
-    """The members' fold models from their runs, ready to predict."""
+    """The members' models, ready to predict: of each its fold models, or the one that takes their place."""
     groups = []
     for member in ensemble.members:
         group = []
-        for fold in range(member.run.num_folds):
+        for weights in member.weights():
             recipe = member.run.recipe
             model = Recogniser(recipe.frontend, recipe.model, len(ensemble.labels))
-            model.load_state_dict(runs.read_fold_weights(member.place, fold))
+            model.load_state_dict({name: weights[name] for name in model.state_dict()})  # without auxiliary heads
             group.append(model.eval())
         groups.append(group)
     return EnsembleModel(groups, [member.weight for member in ensemble.members], ensemble.temperature).eval()

@@ -3,10 +3,11 @@
 import hashlib
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,16 +26,19 @@ from sigflow.bundle import (
     write_bundle,
 )
 from sigflow.decoding import BLANK
-from sigflow.ensemble import Budget, Ensemble, choose, read_pool
+from sigflow.ensemble import Budget, Ensemble, Member, choose, read_pool
+from sigflow.ensemble.refits import read_refit
 from sigflow.environment import environment
 from sigflow.errors import UserError
 from sigflow.evaluation import frame_probs
 from sigflow.export import Exported, export
 from sigflow.export.gate import LIMITS, Limits
 from sigflow.export.tail import LOG_PROBS
-from sigflow.metrics import classification, tempered, transcription
+from sigflow.features.inputs import Inputs
+from sigflow.pipelines.holdout import judged, measured, shown
 from sigflow.pipelines.material import Material, read_material
-from sigflow.pipelines.precisions import all_probs, measured_precisions
+from sigflow.pipelines.precisions import measured_precisions
+from sigflow.pipelines.refit import refitted, refuse_refit
 from sigflow.pipelines.speed import each_alone, milliseconds, sample_clips
 from sigflow.predictor import Predictor
 from sigflow.report.bundle_card import bundle_card
@@ -52,27 +56,76 @@ def build_bundle(
     limits: Limits = LIMITS,
     max_members: int | None = None,
     max_ms: float | None = None,
+    refit: bool = False,
 ) -> Manifest:
     """Choose among the runs, export the choice, measure the graphs on its holdout, write the bundle.
 
     `max_ms`: milliseconds a clip, of fp32 in one thread of this machine; each run is exported alone to know its share.
+    `refit`: train each member once more on all clips but the holdout's, and export these models if they hold up there.
 
     Raises:
-        UserError: the runs do not fit together or into the budget, or the fp32 graph fails a check. Nothing is written
-            then.
+        UserError: the runs do not fit together or into the budget, `refit` has no holdout to judge by, or the fp32
+            graph fails a check. Nothing is written then but refits that are done.
     """
     pool = read_pool(places)
-    if max_ms is None:
-        ensemble = choose(pool, Budget(max_members))
-        return bundle_exported(ensemble, export(ensemble), out, name=name, precisions=precisions, limits=limits)
-    clips = sample_clips(pool)
-    ensemble = choose(pool, Budget(max_members, max_ms, each_alone(pool, clips)))
-    exported = export(ensemble)
-    (taken,) = milliseconds([exported.graph], clips)
-    if taken > max_ms:
-        print(f"warning: the graph takes {taken:.3g} ms a clip, more than --max-ms {max_ms:g}", file=sys.stderr)
-    ensemble = replace(ensemble, choice=ensemble.choice | {"ms": taken})
-    return bundle_exported(ensemble, exported, out, name=name, precisions=precisions, limits=limits)
+    if refit:
+        refuse_refit(pool)
+    clips = sample_clips(pool) if refit or max_ms is not None else []
+    ensemble = choose(pool, Budget(max_members, max_ms, each_alone(pool, clips) if max_ms is not None else ()))
+    rival = Rival(ensemble, export(ensemble))
+    material = read_material(ensemble) if refit else None
+    judgement: dict[str, Any] = {}
+    if material is not None:
+        rival, judgement = better(rival, material, clips, out)
+    if max_ms is not None:
+        (taken,) = milliseconds([rival.exported.graph], clips)
+        if taken > max_ms:
+            print(f"warning: the graph takes {taken:.3g} ms a clip, more than --max-ms {max_ms:g}", file=sys.stderr)
+        rival = rival._replace(ensemble=replace(rival.ensemble, choice=rival.ensemble.choice | {"ms": taken}))
+    return bundle_exported(
+        rival.ensemble, rival.exported, out,
+        name=name, precisions=precisions, limits=limits, material=material, judgement=judgement,
+    )  # fmt: skip
+
+
+class Rival(NamedTuple):
+    """An ensemble with its graph."""
+
+    ensemble: Ensemble
+    exported: Exported
+
+    @property
+    def predictor(self) -> Predictor:
+        """It, ready to answer."""
+        return Predictor(Bundle(_described(self.ensemble, self.exported, None), self.exported.graph))
+
+
+def better(folds: Rival, material: Material, clips: Sequence[Inputs], out: Location) -> tuple[Rival, dict[str, Any]]:
+    """Whichever of the fold models and those trained on all clips is to be exported, and how they were judged.
+
+    `clips`: to time both with. What is trained lies below `out`, and is not trained again.
+    """
+    found = refitted(folds.ensemble, material, out)
+    if isinstance(found, str):
+        print(f"warning: the fold models are exported, not refitted ones: {found}", file=sys.stderr)
+        return folds, {"exported": False, "reason": found}
+    refit = Rival(found, export(found))
+    judgement = judged(found, material, folds.predictor, refit.predictor)
+    score, both = judgement["score"], ("folds", "refitted")
+    taken = milliseconds([rival.exported.graph for rival in (folds, refit)], clips)
+    for name, rival, ms in zip(both, (folds, refit), taken, strict=True):
+        models = sum(member.num_models for member in rival.ensemble.members)
+        judgement[name] |= {"models": models, "ms": ms, "bytes": len(rival.exported.graph)}
+    told = "; ".join(
+        f"{name}: {score} {its[score]:.4f}, {its['ms']:.3g} ms a clip, {its['bytes']:,} bytes"
+        for name, its in ((name, judgement[name]) for name in both)
+    )
+    print(f"refit: on {judgement['clips']} clips of the holdout, {told}", file=sys.stderr)
+    if judgement["exported"]:
+        return refit, judgement
+    reason = f"{score} {judgement['difference']:+.4f} on the holdout, and the margin is {judgement['margin']:g}"
+    print(f"warning: the fold models are exported, not the refitted ones: {reason}", file=sys.stderr)
+    return folds, judgement | {"reason": reason}
 
 
 def bundle_exported(
@@ -83,28 +136,35 @@ def bundle_exported(
     name: str | None = None,
     precisions: Sequence[PrecisionName] = PRECISIONS,
     limits: Limits = LIMITS,
+    material: Material | None = None,
+    judgement: Mapping[str, Any] = MappingProxyType({}),
 ) -> Manifest:
-    """`build_bundle` of an ensemble that is chosen and exported. fp32 is always there."""
+    """`build_bundle` of an ensemble that is chosen and exported. fp32 is always there.
+
+    `material`: of `read_material`, where it was read already. `judgement`: how a refit was judged, if there was one.
+    """
     manifest = _described(ensemble, exported, name)
+    if judgement:
+        manifest = manifest.model_copy(update={"metrics": manifest.metrics | {"refit": dict(judgement)}})
     graphs = {GRAPH: exported.graph}
     lowered = [precision for precision in precisions if precision != "fp32"]
-    material = _material(ensemble, needed=bool(lowered))
-    if isinstance(material, Material):
+    known = material or _material(ensemble, needed=bool(lowered))
+    if isinstance(known, Material):
         bundle = Bundle(manifest, exported.graph)
         if ensemble.members[0].run.holdout:
-            measured = _measured(ensemble, material, Predictor(bundle))
-            metrics = manifest.metrics | {"measured_on": "holdout subjects", "holdout": measured}
+            figures = measured(ensemble, known, Predictor(bundle))
+            metrics = manifest.metrics | {"measured_on": "holdout subjects", "holdout": figures}
             manifest = manifest.model_copy(update={"metrics": metrics})
-        found, more = measured_precisions(bundle, material, lowered, limits)
+        found, more = measured_precisions(bundle, known, lowered, limits)
         graphs |= more
         gate = {
-            "measured_on": material.measured_on,
-            "clips": len(material.gate),
-            "calibration_clips": len(material.calibration),
+            "measured_on": known.measured_on,
+            "clips": len(known.gate),
+            "calibration_clips": len(known.calibration),
             "limits": limits.model_dump(),
         }
     else:
-        why = Attempt(method="none", reasons=(f"nothing to measure it on: {material}",))
+        why = Attempt(method="none", reasons=(f"nothing to measure it on: {known}",))
         found = {precision: Precision(file=None, attempts=(why,)) for precision in lowered}
         gate = {"measured_on": None, "limits": limits.model_dump()}
     fp32 = Attempt(method="torch's numbers", figures={"bytes": len(exported.graph), **exported.parity})
@@ -138,15 +198,7 @@ def _described(ensemble: Ensemble, exported: Exported, name: str | None) -> Mani
         temperature=exported.temperature,
         extractor=run.extractor,
         recipes=tuple(member.run.recipe.model_dump(mode="json") for member in ensemble.members),
-        members=tuple(
-            {
-                "run": member.place.name,
-                "key": member.run.key,
-                "weight": member.weight,
-                "folds": member.run.num_folds,
-            }
-            for member in ensemble.members
-        ),
+        members=tuple(_member(member) for member in ensemble.members),
         provenance={
             "data_fingerprint": run.data_fingerprint,
             "folds": run.folds_spec,
@@ -156,7 +208,7 @@ def _described(ensemble: Ensemble, exported: Exported, name: str | None) -> Mani
             "trained_with": [_trained_with(member.place) for member in ensemble.members],
         },
         metrics={
-            "oof": _shown(ensemble.metrics) | {"best_single": ensemble.best_single},
+            "oof": shown(ensemble.metrics) | {"best_single": ensemble.best_single},
             "choice": ensemble.choice,
             "subject_independent": run.subject_independent,
             "measured_on": "estimated from OOF",
@@ -164,6 +216,15 @@ def _described(ensemble: Ensemble, exported: Exported, name: str | None) -> Mani
         parity=exported.parity,
         stream=stream_settings(ensemble, exported.parts),
     )
+
+
+def _member(member: Member) -> dict[str, Any]:
+    run = member.run
+    said = {"run": member.place.name, "key": run.key, "weight": member.weight, "folds": run.num_folds}
+    if member.refit is None:
+        return said
+    refit = read_refit(member.refit)
+    return said | {"refit": {key: refit[key] for key in ("key", "clips", "courses")}}
 
 
 def stream_settings(ensemble: Ensemble, parts: Sequence[str]) -> Streaming:
@@ -197,37 +258,6 @@ def _material(ensemble: Ensemble, *, needed: bool) -> Material | str:
         return read_material(ensemble)
     except UserError as error:
         return str(error)
-
-
-def _measured(ensemble: Ensemble, material: Material, predictor: Predictor) -> dict[str, Any]:
-    """The holdout's figures, through the exported graph."""
-    rows = material.unseen
-    probs = all_probs(predictor, material.inputs(rows))
-    true = [material.true[row] for row in rows]
-    subjects = material.clips.column("subject")
-    people = [subjects[row] for row in rows]
-    if ensemble.members[0].run.recipe.sentences:
-        return _shown(transcription(probs, true, ensemble.labels, people))
-    probs_NK, true_N = np.array(probs), np.array(true)[:, 0]
-    found = _shown(classification(probs_NK, true_N, ensemble.labels, people))
-    if ensemble.temperature == 1.0:
-        return found
-    plain = classification(tempered(probs_NK, 1 / ensemble.temperature), true_N, ensemble.labels, people)
-    if plain["ece"] < found["ece"]:
-        print(
-            f"warning: of the holdout subjects the temperature raises ECE, {plain['ece']:.4f} to {found['ece']:.4f}",
-            file=sys.stderr,
-        )
-    return found | {"before_temperature": {name: plain[name] for name in ("log_loss", "ece")}}
-
-
-def _shown(metrics: dict[str, Any]) -> dict[str, Any]:
-    """What a bundle tells of itself."""
-    wanted = (
-        "clips", "accuracy", "macro_f1", "wer", "blank_ratio", "ece", "log_loss", "per_class", "per_gloss",
-        "per_subject",
-    )  # fmt: skip
-    return {key: metrics[key] for key in wanted if key in metrics}
 
 
 def _version(manifest: Manifest, graphs: dict[str, bytes]) -> str:

@@ -26,12 +26,17 @@ class Material:
     int8 is calibrated with, never any of the others.
     """
 
-    clips: Clips
+    plan: Plan  # of the first member's run, with the parts that any member reads
     true: Sequence[Sequence[int]]  # by row: its class as a list of one, or its glosses; -1: not learnt
     unseen: Sequence[int]
     gate: Sequence[int]
     calibration: Sequence[int]
     measured_on: str
+
+    @property
+    def clips(self) -> Clips:
+        """All that are labelled."""
+        return self.plan.clips
 
     def inputs(self, rows: Sequence[int]) -> list[ClipInput]:
         """As a client would send them."""
@@ -115,7 +120,7 @@ def read_material(ensemble: Ensemble) -> Material:
     calibration = sorted(training[: min(CALIBRATION, len(training) if unseen else len(training) // 2)])
     taken = set(unseen) or {row for row in known if ids[row] in roles} - set(calibration)
     return Material(
-        clips, true, unseen, sorted([row for row in shuffled if row in taken][:MOST_CLIPS]), calibration,
+        plan, true, unseen, sorted([row for row in shuffled if row in taken][:MOST_CLIPS]), calibration,
         "holdout subjects" if held
         else "test clips that no fold model was trained on" if tested
         else "clips that fold models were trained on: differences between precisions hold, accuracies are too high",

@@ -29,7 +29,7 @@ from sigflow.errors import UserError
 from sigflow.pipelines.board import Board, watch
 from sigflow.pipelines.fold_worker import work
 from sigflow.pipelines.job import connect
-from sigflow.pipelines.placement import reach, refuse_impossible
+from sigflow.pipelines.placement import per_worker, reach, refuse_impossible
 from sigflow.pipelines.sharing import shared_clips
 from sigflow.storage import Location, is_unreachable
 
@@ -57,11 +57,6 @@ def plan_mesh(folds: int, todo: int, asked: int | None, *, cpus: int, gpus: int)
     size = max(1, wanted // folds)
     teams = max(1, min(todo, wanted // size))
     return _Mesh(teams * size, teams, gpus > 0)
-
-
-def per_worker(gpu: bool) -> dict[str, float]:
-    """A whole device; of a machine with GPUs no CPU, so that nothing else can keep training from its GPUs."""
-    return {"GPU": 1.0} if gpu else {"CPU": 1.0}
 
 
 def most_workers() -> int:

@@ -124,6 +124,11 @@ def kinds(environment: Mapping[str, str], left: Path) -> tuple[Kind, ...]:
     )
 
 
+def per_worker(gpu: bool) -> dict[str, float]:
+    """What one training gets: a whole device, and of a machine with GPUs no CPU, so that nothing else keeps it away."""
+    return {"GPU": 1.0} if gpu else {"CPU": 1.0}
+
+
 def refuse_impossible(there: Reach, bundle: Amounts, count: int, asks: str) -> None:
     """End what would wait for ever. `asks`: who wants `count` such bundles side by side.
 

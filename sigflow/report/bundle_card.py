@@ -19,7 +19,6 @@ def bundle_card(manifest: Manifest, sizes: Mapping[str, int]) -> str:
     held = metrics.get("holdout")
     measured = held or metrics["oof"]
     recipes = ", ".join(dict.fromkeys(str(recipe["name"]) for recipe in manifest.recipes))
-    folds = sum(int(member["folds"]) for member in manifest.members)
     source = (
         f"Measured through the exported graph on held-out subjects ({measured['clips']:,} clips), whom no fold saw."
         if held
@@ -28,7 +27,7 @@ def bundle_card(manifest: Manifest, sizes: Mapping[str, int]) -> str:
     independent = "" if metrics["subject_independent"] else " The folds are not subject-independent."
     sections = {
         "Model details": f"{escape(manifest.name)}, version {manifest.version}, exported {manifest.created}. "
-        f"{len(manifest.members)} members of {folds} fold models in one graph; recipes {escape(recipes)}. It reads "
+        f"{_members(manifest)} in one graph; recipes {escape(recipes)}. It reads "
         f"landmarks ({', '.join(manifest.parts)}; never pixels) of extractor {escape(manifest.extractor)} and answers "
         f"with {'sentences of signs, gloss by gloss' if sentences else 'one label for each clip'}. "
         f"Temperature {manifest.temperature:g}. {_decoding(manifest)}",
@@ -38,6 +37,7 @@ def bundle_card(manifest: Manifest, sizes: Mapping[str, int]) -> str:
         "and cameras in question. To be completed by its owner: users, and uses to refuse.",
         "Metrics": f"{source}{independent}\n\n{table(_figures(measured))}",
         "Choice of members": _choice(metrics.get("choice")),
+        **({"Refit on all clips": _refit(metrics["refit"])} if "refit" in metrics else {}),
         "Precisions": f"{_gate(manifest)}\n\n{table(_precisions(manifest, sizes))}",
         "Quantitative analyses": "By subject:\n\n"
         f"{table(_people(measured['per_subject'], 'wer' if sentences else 'accuracy'))}\n\n"
@@ -51,6 +51,39 @@ def bundle_card(manifest: Manifest, sizes: Mapping[str, int]) -> str:
         "listed.",
     }
     return f"# Model card: {escape(manifest.name)}" + "".join(f"\n\n## {k}\n\n{v}" for k, v in sections.items()) + "\n"
+
+
+def _members(manifest: Manifest) -> str:
+    count, refits = len(manifest.members), [member["refit"] for member in manifest.members if "refit" in member]
+    if not refits:
+        return f"{count} members of {sum(int(member['folds']) for member in manifest.members)} fold models"
+    epochs = ", ".join(str(course["epochs"]) for refit in refits for course in refit["courses"])
+    return (
+        f"{count} members, each one model that was trained on all {refits[0]['clips']:,} clips but the held-out "
+        f"subjects' ({epochs} epochs),"
+    )
+
+
+def _refit(refit: Mapping[str, Any]) -> str:
+    if "folds" not in refit:
+        return f"Not in this bundle: {escape(refit['reason'])}."
+    figures = [name for name in ("accuracy", "macro_f1", "wer", "ece", "log_loss") if name in refit["folds"]]
+    names = {"folds": "fold models", "refitted": "trained on all clips"}
+    rows: list[Sequence[str]] = [
+        (name, str(its["models"]), *(number(its[key]) for key in figures), number(its["ms"]), f"{its['bytes']:,}")
+        for name, its in ((said, refit[key]) for key, said in names.items())
+    ]
+    verdict = (
+        "In this bundle are the models that were trained on all clips. They have no out-of-fold predictions: what is "
+        "said of such, the choice of members, their weights and the temperature are of the fold models."
+        if refit["exported"]
+        else f"In this bundle are the fold models: {escape(refit['reason'])}."
+    )
+    return (
+        f"{verdict} Both were measured on the same {refit['clips']:,} clips of held-out subjects, which chose between "
+        f"them: at the most {refit['margin']:g} of {escape(refit['score'])} may be lost.\n\n"
+        f"{table((('models', 'number', *figures, 'ms a clip', 'bytes'), rows))}"
+    )
 
 
 def _decoding(manifest: Manifest) -> str:

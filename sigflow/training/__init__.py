@@ -5,5 +5,8 @@ from sigflow.training.checkpoint import Checkpoint
 from sigflow.training.fold import FoldResult, fit
 from sigflow.training.start import Start, begin_with, build
 from sigflow.training.team import Team
+from sigflow.training.whole import Whole, fit_whole
 
-__all__ = ["Checkpoint", "Epoch", "FoldResult", "Start", "Team", "begin_with", "build", "fit"]
+__all__ = [
+    "Checkpoint", "Epoch", "FoldResult", "Start", "Team", "Whole", "begin_with", "build", "fit", "fit_whole",
+]  # fmt: skip

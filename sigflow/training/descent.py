@@ -19,6 +19,7 @@ from sigflow.optim import LearningRate, averaged, make_optimiser
 from sigflow.recipes.ways import TrainConfig
 from sigflow.training.batches import draw_batches
 from sigflow.training.checkpoint import State
+from sigflow.training.course import Course
 from sigflow.training.judge import evaluate
 from sigflow.training.lessons import make_lessons, progress
 from sigflow.training.objective import batch_loss, class_weights
@@ -169,6 +170,36 @@ def refit(fitting: Fitting, model: Recogniser, member: int) -> None:
         both.begin_epoch(member, -number)
         if not np.isfinite(_train_epoch(both, descent, part, torch.arange(len(part)))["loss"]):
             raise UserError(f"fold {fold.number} diverged when it was refitted: the loss is not finite; lower optim.lr")
+    model.load_state_dict(weights_of(descent.judged()))
+
+
+def follow(fitting: Fitting, model: Recogniser, train: Part, course: Course, extra: Epoch) -> None:
+    """Train `model` in place for the epochs that `course` says; the last one's weights (or their average) are kept.
+
+    The learning rate's schedule ends with the course. One that waits for a stop part to stand still (plateau) has none
+    to look at here, and falls as a half cosine. Each epoch joins `fitting.history` with what `extra` says.
+
+    Raises:
+        UserError: the loss is no number any more.
+    """
+    recipe = fitting.recipe
+    optim = recipe.optim.model_copy(update={"warmup_epochs": min(recipe.optim.warmup_epochs, course.epochs / 2)})
+    if optim.schedule == "plateau":
+        optim = optim.model_copy(update={"schedule": "cosine"})
+    config = recipe.train.model_copy(update={"epochs": course.epochs, "most_steps": None})
+    fixed = replace(fitting, recipe=recipe.model_copy(update={"optim": optim, "train": config}))
+    descent, lasting = _Descent(fixed, model, train), dict(course.lessons)
+    lessons = [it.train.cpu() for it in make_lessons(train, train, recipe.curriculum)
+               for _ in range(lasting.get(it.vocabulary, 0))]  # fmt: skip
+    for number in range(1, len(lessons) + course.epochs + 1):
+        fixed.begin_epoch(int(extra.get("member", 0)), number)
+        rows_N = lessons[number - 1] if number <= len(lessons) else torch.arange(len(train))
+        epoch: Epoch = {"epoch": number, **extra}
+        epoch |= _train_epoch(fixed, descent, train, rows_N, hold=number <= len(lessons))
+        if not np.isfinite(epoch["loss"]):
+            raise UserError(f"training on all clips diverged in epoch {number}: the loss is not finite; lower optim.lr")
+        fitting.history.append(epoch)
+        fitting.report(epoch)
     model.load_state_dict(weights_of(descent.judged()))
 
 

@@ -83,11 +83,7 @@ def fit(
 def _fit(fitting: Fitting, checkpoint: Checkpoint | None, start: Start | None, unlabelled: Clips | None) -> FoldResult:
     recipe, fold = fitting.recipe, fitting.fold
     train, stop, test = (fitting.part(rows) for rows in (fold.train, fold.stop, fold.test))
-    model = build(recipe, len(fitting.labels)).to(fitting.device)
-    sample = train.sample()
-    model.scaler.fit(sample.sequences.values)
-    for name, scaler in model.auxiliary_scalers.items():
-        cast(Scaler, scaler).fit(sample.extra[name])
+    model = untrained(fitting, train)
     if start is not None:
         begin_with(model, fitting.labels, start)
     found = checkpoint.load() if checkpoint else None
@@ -138,6 +134,16 @@ def _fit(fitting: Fitting, checkpoint: Checkpoint | None, start: Start | None, u
     return FoldResult(fold.number, weights_of(model), fitting.history, best_epoch, each, metrics, alarms, pretraining)
 
 
+def untrained(fitting: Fitting, train: Part) -> Recogniser:
+    """The recipe's model, which knows of the train part how large its features are and nothing else."""
+    model = build(fitting.recipe, len(fitting.labels)).to(fitting.device)
+    sample = train.sample()
+    model.scaler.fit(sample.sequences.values)
+    for name, scaler in model.auxiliary_scalers.items():
+        cast(Scaler, scaler).fit(sample.extra[name])
+    return model
+
+
 @dataclass(frozen=True)
 class _Member:
     """What was there before this member began."""
@@ -167,11 +173,16 @@ def _save(checkpoint: Checkpoint | None, member: _Member, state: Callable[[], St
 
 def _solve(fitting: Fitting, model: Recogniser, train: Part, stop: Part, extra: Epoch) -> int:
     """A rocket is solved, not descended to: one epoch."""
-    _fit_rocket(model, train.fitting.load(train.rows) if train.whole is None else train.whole)
+    solve_rocket(model, train)
     epoch: Epoch = {"epoch": 1, **extra, **evaluate(model, train), **prefixed(evaluate(model, stop))}
     fitting.history.append(epoch)
     fitting.report(epoch)
     return 1
+
+
+def solve_rocket(model: Recogniser, train: Part) -> None:
+    """By all clips of the part at once, in place."""
+    _fit_rocket(model, train.fitting.load(train.rows) if train.whole is None else train.whole)
 
 
 def _fit_rocket(model: Recogniser, clips: Batch) -> None:

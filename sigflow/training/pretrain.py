@@ -80,7 +80,7 @@ def pretrain(
     )
     material = Material(fitting, unlabelled)
     history: list[Epoch] = list(resumed["history"]) if resumed else []
-    stop = fitting.part(fitting.fold.stop) if config.quantiser_epochs else stop
+    stop = fitting.part(stop.rows) if config.quantiser_epochs else stop
     units = None
     if config.quantiser_epochs:
         units = find_units(material.sample().extra["phonology"], config.codes, fitting.recipe.train.seed)
