@@ -12,7 +12,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import ray
@@ -39,11 +39,12 @@ _ONE_DAY_S = 86_400  # teams end at different times, and the last barrier waits 
 
 @dataclass(frozen=True)
 class _Mesh:
-    """How many workers, in how many teams, on what."""
+    """How many workers, in how many teams, on what. `least`: workers that it may begin, or go on, with."""
 
     workers: int
     teams: int
     gpus: bool
+    least: int
 
 
 def plan_mesh(folds: int, todo: int, asked: int | None, *, cpus: int, gpus: int) -> _Mesh:
@@ -56,7 +57,7 @@ def plan_mesh(folds: int, todo: int, asked: int | None, *, cpus: int, gpus: int)
     wanted = min(asked or folds, devices)
     size = max(1, wanted // folds)
     teams = max(1, min(todo, wanted // size))
-    return _Mesh(teams * size, teams, gpus > 0)
+    return _Mesh(teams * size, teams, gpus > 0, least=teams * size)
 
 
 def most_workers() -> int:
@@ -75,7 +76,9 @@ def place(folds: int, todo: int, asked: int | None) -> _Mesh:
     there = reach()
     gpus = there.places(per_worker(True))
     refuse_impossible(there, per_worker(gpus > 0), asked or 1, "training" if asked is None else f"--workers {asked}")
-    return plan_mesh(folds, todo, asked, cpus=there.places(per_worker(False)), gpus=gpus)
+    mesh = plan_mesh(folds, todo, asked, cpus=there.places(per_worker(False)), gpus=gpus)
+    # Teams of one go on with the nodes that are left, where nobody brings new ones; others wait for all of theirs.
+    return replace(mesh, least=1) if mesh.workers == mesh.teams and not there.kinds else mesh
 
 
 @contextmanager
@@ -94,8 +97,7 @@ def trained(
             work,
             train_loop_config=config | {"size": mesh.workers // mesh.teams, "board": board},
             scaling_config=ScalingConfig(
-                # Teams of one go on with the nodes that are left; others wait for as many workers as they had.
-                num_workers=(1, mesh.workers) if mesh.workers == mesh.teams else mesh.workers,
+                num_workers=(mesh.least, mesh.workers) if mesh.least < mesh.workers else mesh.workers,
                 elastic_resize_monitor_interval_s=_ONE_DAY_S,  # more begin only when workers begin anyway
                 use_gpu=mesh.gpus,
                 resources_per_worker=per_worker(mesh.gpus),

@@ -2,8 +2,7 @@
 
 As many epochs as the folds' best ones are in the mean. Over more clips than a fold has that is as many more steps: each
 clip is seen as often as it was in a fold. Source: AutoGluon's refit_full, which trains on all data for the rounded mean
-of what early stopping found in each fold (autogluon/core, BaggedEnsembleModel._get_compressed_params). nnU-Net's fold
-"all" trains for all epochs that were planned instead, which suits recipes that never stop early.
+of what early stopping found in each fold (autogluon/core, BaggedEnsembleModel._get_compressed_params).
 """
 
 from collections.abc import Sequence
