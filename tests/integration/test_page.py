@@ -15,7 +15,7 @@ from sigflow.landmarks.synthetic import SUBJECTS, render_clip, write_video
 from tests.integration.conftest import Cluster, answers, wait_for
 from tests.integration.serving import Serving, page_server
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # what is awaited below may take as long on busy cores
 GESTURES = ("open_close", "swipe_in", "victory")
 
 
