@@ -121,7 +121,7 @@ def test_a_killed_node_loses_no_clip(
 ) -> None:
     out = tmp_path / "out"
     driver = start(cluster, videos, out)
-    wait_for(lambda: committed(out) >= 3, seconds=120)
+    wait_for(lambda: committed(out) >= 3, seconds=300)
     os.killpg(second_node.pid, signal.SIGKILL)
     assert driver.wait(240) == 0
     assert rows(out) == undisturbed
