@@ -46,6 +46,7 @@ from sigflow.schema import QUARANTINE_DIR, QUARANTINE_SCHEMA
 from sigflow.storage import READERS, Location
 
 MAX_CLIPS_PER_FILE = 64
+_TOGETHER = 256  # tallies of blocks
 _SHOWN_FAILURES = 10
 _STORAGE_S = 240.0  # longer than a `Location` asks again
 _SHOWN_COLUMNS = ["clip_id", "stage", "error"]
@@ -218,9 +219,13 @@ def _extract_blocks(
             max_task_retries=1, label_selector=there.selector(where),
         )  # fmt: skip
     parts: list[pa.Table] = [TALLY_SCHEMA.empty_table()]
+    fresh: list[pa.Table] = []
     frames = failed = 0
     for part in tallies.iter_batches(batch_size=None, batch_format="pyarrow"):
-        parts.append(part)
+        fresh.append(part)
+        if len(fresh) == _TOGETHER:  # each is small, and holds on to its place in the object store
+            parts.append(pa.concat_tables(fresh).combine_chunks())
+            fresh.clear()
         counts = total(part)
         frames, failed = frames + counts["frames"], failed + counts["failed"]
         words = f"{frames / progress.elapsed_s:.0f} frames/s, {failed} failed"
@@ -229,7 +234,7 @@ def _extract_blocks(
         meters.count("extract_clips_total", counts["failed"], state="failed")
         meters.count("extract_frames_total", counts["frames"])
         meters.say("extract_clips_left", progress.left)
-    return pa.concat_tables(parts)
+    return pa.concat_tables([*parts, *fresh])
 
 
 def _blocks(todo: pa.Table, size: int) -> Iterator[pa.Table]:
