@@ -12,7 +12,7 @@ from sigflow.recipes.catalogue import GENERAL, RECIPES, SPACES, find_space
 from sigflow.recipes.recipe import Recipe, override
 from sigflow.recipes.space import Choice, LogUniform, Uniform, height, holds, live, number_at, value_at
 from sigflow.training import build
-from tests.recipes.test_catalogue import fitted
+from tests.recipes.test_catalogue import fitted, num_classes
 
 each_recipe = pytest.mark.parametrize("recipe", RECIPES.values(), ids=list(RECIPES))
 
@@ -66,7 +66,7 @@ def test_what_may_change_while_a_network_is_trained_changes_neither_its_shape_no
 
 def shapes(recipe: Recipe) -> dict[str, torch.Size]:
     with torch.device("meta"):
-        return {name: tensor.shape for name, tensor in build(recipe, 3).state_dict().items()}
+        return {name: tensor.shape for name, tensor in build(recipe, num_classes(recipe)).state_dict().items()}
 
 
 @given(st.floats(0, 1), st.booleans())
