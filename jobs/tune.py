@@ -3,8 +3,9 @@
 Example: python jobs/tune.py --recipe unified_signs --data landmarks --out tuned --time-limit 20
 What is searched stands beside each recipe; --set fixes a key. A trial trains folds in turn and is stopped after one or
 three that others did better (ASHA). The best recipe is OUT/best.json: jobs/train.py --recipe OUT/best.json takes it.
-Killed? The same command with --resume goes on and repeats what was running. There is no PBT: it copies weights between
-trials while they train, and here each fold begins with its own.
+Killed? The same command with --resume goes on and repeats what was running. --search pbt first trains a population on
+one fold, in which bad members take over the weights and, a little changed, the settings of good ones; the settings that
+it ends with are then tried as any others. It changes numbers that may change while a network is trained, nothing else.
 """
 
 import argparse
@@ -13,6 +14,7 @@ from sigflow.pipelines import job
 from sigflow.pipelines.tune import DEFAULT_TRIALS, tune
 from sigflow.recipes.catalogue import find_recipe, find_space
 from sigflow.recipes.recipe import override
+from sigflow.tuning.population import MEMBERS
 
 
 def flags(parser: argparse.ArgumentParser) -> None:
@@ -22,10 +24,14 @@ def flags(parser: argparse.ArgumentParser) -> None:
     add("--out", required=True, type=job.path, help="the search's folder")
     add("--folds", default="5", help="5, subject, random:5 or split; default 5")
     add("--holdout", default="", help="subjects, separated by commas, that no fold sees")
-    add("--trials", type=job.positive(int), help=f"default {DEFAULT_TRIALS}, or what --time-limit allows")
+    add(
+        "--trials",
+        type=job.positive(int),
+        help=f"default {DEFAULT_TRIALS}, or what --time-limit allows; of pbt the members: {MEMBERS}",
+    )
     add("--concurrent", type=job.positive(int), help="trials side by side; default one per CPU, or four per GPU")
     add("--time-limit", type=job.positive(float), metavar="MINUTES", help="of all trials; measuring again comes after")
-    add("--search", choices=("tpe", "random"), default="tpe", help="default tpe")
+    add("--search", choices=("tpe", "random", "pbt"), default="tpe", help="default tpe")
     add("--resume", action="store_true", help="go on with the search that --out holds")
     add("--force", default="", metavar="CODE,...", help="errors of the audit that are accepted")
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="fixed, not searched; repeatable")

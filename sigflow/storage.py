@@ -102,6 +102,12 @@ class Location:
         with suppress(FileNotFoundError):
             system.delete_file(path)
 
+    def delete_folder(self) -> None:
+        """Remove the folder here with all that lies in it, if there is one."""
+        system, path = _resolve(self)
+        with suppress(FileNotFoundError):
+            system.delete_dir(path)
+
     def read_bytes(self) -> bytes:
         """The whole file."""
         system, path = _resolve(self)

@@ -45,13 +45,17 @@ class Desk:
         most: int | None,
         limit_s: float | None,
         refusal: Callable[[str, Overrides], str | None],
+        spent_s: float = 0.0,
     ) -> None:
-        """`first`: what is tried before anything is proposed. `most`: trials. `refusal`: why settings are not tried."""
+        """`first`: what is tried before anything is proposed. `most`: trials. `refusal`: why settings are not tried.
+
+        `spent_s`: of the search's time, before its first trial.
+        """
         self.recipes, self.score, self.trials = recipes, score, list(trials)
         self._out, self._proposer, self._folds, self._most, self._refusal = out, proposer, folds, most, refusal
         done = [(trial.recipe, trial.overrides) for trial in trials]
         self._first = [each for each in first if each not in done]
-        self._before_s = max((trial.ended_s for trial in trials), default=0.0)
+        self._before_s = max((trial.ended_s for trial in trials), default=spent_s)
         self._begun = self._said = time.monotonic()
         self.deadline = None if limit_s is None else time.time() + limit_s - self._before_s
         self._next = max((trial.number for trial in trials), default=-1) + 1
@@ -107,9 +111,7 @@ class Desk:
             self._again.append(running)
             return
         if died is not None:
-            said = " ".join(died.split())[:300]
-            kind = "out of memory" if "memory" in said.lower() else "worker died"
-            running.standing = running.standing._replace(failed=f"{kind}: {said}")
+            running.standing = running.standing._replace(failed=death(died))
         self._close(running)
 
     def _close(self, running: _Running) -> None:
@@ -146,3 +148,9 @@ class Desk:
         left = "" if self.deadline is None else f" | {max(0.0, self.deadline - time.time()) / 60:.1f} min left"
         count = f"{len(self.trials)}{'' if self._most is None else f'/{self._most}'} ended"
         print(f"tune: {words} | {count}{shown}{left}", file=sys.stderr, flush=True)
+
+
+def death(died: str) -> str:
+    """Why a worker is gone, in a word, and then as Ray says it."""
+    said = " ".join(died.split())[:300]
+    return f"{'out of memory' if 'memory' in said.lower() else 'worker died'}: {said}"

@@ -60,12 +60,9 @@ class Task:
 def run_trials(desk: Desk, plans: Mapping[str, Plan], out: Location, concurrent: int | None) -> None:
     """Run what `desk` hands out until it has no more; it is told of each trial's end."""
     plan = next(iter(plans.values()))
-    there = reach()
-    gpus = there.places({"GPU": 1})
-    cpus = (there.with_gpus() if gpus else there).places({"CPU": 1})
-    refuse_impossible(there, {"GPU": 1} if gpus else {"CPU": 1}, 1, "a trial")
+    cpus, gpus = devices()
     number, share = shares(concurrent, cpus=cpus, gpus=gpus)
-    with shared_clips(plan.clips, plan.free) as (clips, unlabelled), _quiet():
+    with shared_clips(plan.clips, plan.free) as (clips, unlabelled), quiet():
         task = Task(
             recipes=desk.recipes, clips=clips, unlabelled=unlabelled,
             labels=plan.labels, folds=plan.folds.folds, sign=sign_of(desk.score), deadline=desk.deadline,
@@ -87,6 +84,18 @@ def run_trials(desk: Desk, plans: Mapping[str, Plan], out: Location, concurrent:
                 verbose=0,
             ),
         ).fit()
+
+
+def devices() -> tuple[int, int]:
+    """CPUs and GPUs for trials; the CPUs of machines with GPUs alone, where there are some.
+
+    Raises:
+        UserError: there are none.
+    """
+    there = reach()
+    gpus = there.places({"GPU": 1})
+    refuse_impossible(there, {"GPU": 1} if gpus else {"CPU": 1}, 1, "a trial")
+    return (there.with_gpus() if gpus else there).places({"CPU": 1}), gpus
 
 
 def shares(asked: int | None, *, cpus: int, gpus: int) -> tuple[int, dict[str, float]]:
@@ -182,7 +191,7 @@ class _Ends(ray.tune.Callback):  # type: ignore[misc]
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Without what Ray Tune writes for others: the desk says what there is to say."""
     before = {name: os.environ.get(name) for name in _SETTINGS}
     os.environ.update(_SETTINGS)

@@ -1,7 +1,6 @@
 """A search for better settings of one recipe or several, in four steps: audit, trials, fresh folds, report.
 
-PBT is not offered: it copies the weights of a good trial into a bad one while both are trained, and here every fold
-begins with weights of its own, so that between folds there is nothing to copy.
+With PBT a population comes before the trials, which then try what it found (`sigflow.tuning.population`).
 """
 
 import json
@@ -23,10 +22,11 @@ from sigflow.pipelines.audit import audit_and_tell, prepare_all
 from sigflow.pipelines.desk import Desk
 from sigflow.pipelines.job import connect, refuse_unshared
 from sigflow.pipelines.mesh import most_workers
+from sigflow.pipelines.population import populate
 from sigflow.pipelines.search import run_trials
 from sigflow.pipelines.train import train
 from sigflow.recipes.recipe import Recipe
-from sigflow.recipes.space import Space, value_at
+from sigflow.recipes.space import Space, live, value_at
 from sigflow.storage import Location
 from sigflow.training import build
 from sigflow.tuning import (
@@ -42,6 +42,14 @@ from sigflow.tuning import (
 )
 from sigflow.tuning.measure import reason_of
 from sigflow.tuning.page import verdict, write_page
+from sigflow.tuning.population import (
+    MEMBERS,
+    Step,
+    counted,
+    found,
+    refuse_unfit,
+    spent_s,
+)
 from sigflow.tuning.propose import Method
 
 DEFAULT_TRIALS = 20
@@ -66,8 +74,10 @@ def tune(
 ) -> dict[str, Any]:
     """Search, write everything into the folder `out`, give the figures.
 
-    `spaces`: what may change of each recipe, by its name. `trials`: 20, or with `limit_min` as many as it allows.
-    `limit_min`: of all trials together, resumed ones included; the winner is measured again afterwards.
+    `spaces`: what may change of each recipe, by its name. `trials`: 20, or with `limit_min` as many as it allows; with
+    pbt the members of its population, 8.
+    `limit_min`: of all trials together, resumed ones included, and of a population, which takes half of it at the most;
+    the winner is measured again afterwards.
     `force`: codes of the audit's errors that are accepted.
 
     Raises:
@@ -76,6 +86,9 @@ def tune(
     """
     begun = time.monotonic()
     _refuse_senseless(recipes, spaces)
+    if method == "pbt":
+        refuse_unfit(recipes, [spaces[recipe.name] for recipe in recipes], trials or MEMBERS)
+        spaces = {name: live(space) for name, space in spaces.items()}
     prepared = prepare_all(recipes, data, folds_spec=folds_spec, holdout=holdout)
     plans = dict(zip((r.name for r in recipes), prepared, strict=True))
     for plan in plans.values():
@@ -88,9 +101,13 @@ def tune(
         folds_fingerprint=first.folds.fingerprint, holdout=tuple(holdout), method=method,
     )  # fmt: skip
     start_search(out, search, resume=resume)
+    limit_s = limit_min * 60 if limit_min else None
+    steps: list[Step] | None = None
+    if method == "pbt":
+        steps = populate(search, first, out, members=trials or MEMBERS, concurrent=concurrent, limit_s=limit_s)
     ended = _search(
-        search, plans, out, concurrent=concurrent, force=force,
-        most=trials or (None if limit_min else DEFAULT_TRIALS), limit_s=limit_min * 60 if limit_min else None,
+        search, plans, out, concurrent=concurrent, force=force, steps=steps, limit_s=limit_s,
+        most=trials or (None if limit_min else DEFAULT_TRIALS),
     )  # fmt: skip
     best = best_of(ended, recipes[0].score)
     if best is None:
@@ -109,7 +126,9 @@ def tune(
         "recipe": (out / "best.json").uri,
         "out": out.uri,
     }
-    answer["report"] = write_page(out, search, ended, answer).uri
+    if steps is not None:
+        answer["population"] = counted(steps)
+    answer["report"] = write_page(out, search, ended, answer, steps or []).uri
     answer["seconds"] = round(time.monotonic() - begun, 1)
     (out / "tuning.json").write_text(json.dumps(answer, indent=1))
     for line in verdict(answer, recipes[0].score):
@@ -142,20 +161,29 @@ def _search(
     most: int | None,
     limit_s: float | None,
     force: Sequence[str],
+    steps: Sequence[Step] | None,
 ) -> list[Trial]:
-    """All trials, those of an interrupted search first; nothing is begun that was not asked for."""
+    """All trials, those of an interrupted search first; nothing is begun that was not asked for.
+
+    `steps`: of a population; what it found is tried after the recipe as it is, and nothing else.
+    """
     score = search.recipes[0].score
     before = read_trials(out)
+    first = [(r.name, {key: value_at(r, key) for key in search.spaces[r.name]}) for r in search.recipes]
+    if steps is not None:
+        name, own = first[0]
+        first += [(name, settings) for settings in found(steps, score) if settings != own]
     desk = Desk(
         out,
         {recipe.name: recipe for recipe in search.recipes},
         Proposer(search.spaces, search.method, score, seed=_SEED + len(before)),
         score=score,
         folds=len(next(iter(plans.values())).folds.folds),
-        first=[(r.name, {key: value_at(r, key) for key in search.spaces[r.name]}) for r in search.recipes],
+        first=first,
         trials=before,
-        most=most,
+        most=most if steps is None else len(first),
         limit_s=limit_s,
+        spent_s=spent_s(steps or []),
         refusal=refusal_of(plans, force),
     )
     if not desk.is_over:

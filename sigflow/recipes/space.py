@@ -6,6 +6,7 @@ learns from the recipe as it stands too.
 
 import json
 from collections.abc import Mapping
+from math import exp, log
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field
@@ -44,6 +45,10 @@ class Choice(Config):
 
 Axis: TypeAlias = Annotated[Uniform | LogUniform | Choice, Field(discriminator="kind")]
 Space: TypeAlias = Mapping[str, Axis]
+# What training looks at anew in each step: neither the network's shape, nor what the optimiser remembers, nor which
+# data is read hangs on it. Not `optim.ema_decay`: the average is there from the first step or never.
+_LIVE = ("optim.lr", "optim.weight_decay", "optim.clip_norm", "augmentation", "mixing", "loss")
+_READS_MORE = "loss.alignment"  # above 0: when signs are made
 
 
 def holds(axis: Axis, value: Any) -> bool:
@@ -53,6 +58,40 @@ def holds(axis: Axis, value: Any) -> bool:
             return json.dumps(value) in axis.texts
         case number:
             return isinstance(value, int | float) and number.low <= value <= number.high
+
+
+def live(space: Space) -> dict[str, Uniform | LogUniform]:
+    """What of it may change while a network is being trained, which then goes on with the weights that it has.
+
+    Of the optimiser's, the augmentation's and the loss's settings, and of dropout, those that are any number of a
+    range: between choices there is no small step.
+    """
+    return {
+        key: axis
+        for key, axis in space.items()
+        if not isinstance(axis, Choice) and key != _READS_MORE
+        if key.startswith(tuple(f"{name}." for name in _LIVE)) or key in _LIVE or key.endswith(".dropout")
+    }
+
+
+def height(axis: Uniform | LogUniform, value: float) -> float:
+    """How far up the axis a value is, from 0 to 1; one beyond its end is at the end."""
+    within = min(max(value, axis.low), axis.high)
+    if isinstance(axis, LogUniform):
+        return log(within / axis.low) / log(axis.high / axis.low)
+    return (within - axis.low) / (axis.high - axis.low)
+
+
+def number_at(axis: Uniform | LogUniform, share: float) -> float:
+    """The number at this height, from 0 to 1, as it is written into a recipe."""
+    if isinstance(axis, LogUniform):
+        return written(axis, axis.low * exp(share * log(axis.high / axis.low)))
+    return written(axis, axis.low + share * (axis.high - axis.low))
+
+
+def written(axis: Uniform | LogUniform, number: float) -> float:
+    """With three digits, which is more than any search can tell apart, and still on the axis."""
+    return min(max(float(f"{number:.3g}"), axis.low), axis.high)
 
 
 def value_at(recipe: Recipe, key: str) -> Any:

@@ -9,7 +9,7 @@ from matplotlib import colormaps
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 
-from sigflow.recipes.space import Axis, Choice, LogUniform, Space
+from sigflow.recipes.space import Axis, Choice, LogUniform, Space, height
 from sigflow.report.style import BLUE, GREY, INK, ORANGE, new_figure, plain, png, shortened
 from sigflow.tuning.trials import Trial, sign_of
 
@@ -64,9 +64,9 @@ def parallel_chart(trials: Sequence[Trial], space: Space, score: str) -> bytes:
         axis.plot(range(len(keys)), heights, color=shade(max(first, low)), linewidth=width, alpha=0.9)
     for place, key in enumerate(keys):
         axis.axvline(place, color=GREY, linewidth=0.8)
-        for height, text in _ticks(space[key]):
+        for up, text in _ticks(space[key]):
             axis.annotate(
-                shortened(text, 14), (place, height), (3, 0), textcoords="offset points", fontsize=7, va="center",
+                shortened(text, 14), (place, up), (3, 0), textcoords="offset points", fontsize=7, va="center",
                 color=INK, bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.5},
             )  # fmt: skip
     plain(axis)
@@ -100,10 +100,8 @@ def _height(axis: Axis, value: Any) -> float:
     match axis:
         case Choice():
             return axis.texts.index(json.dumps(value)) / (len(axis.values) - 1)
-        case LogUniform():
-            return float(np.log(value / axis.low) / np.log(axis.high / axis.low))
         case number:
-            return float((value - number.low) / (number.high - number.low))
+            return height(number, value)
 
 
 def _ticks(axis: Axis) -> list[tuple[float, str]]:

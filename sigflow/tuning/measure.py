@@ -28,8 +28,18 @@ class Standing(NamedTuple):
     late: bool = False
 
 
-class _LateError(Exception):
+class LateError(Exception):
     """The search's time is over."""
+
+
+def refuse_late(deadline: float | None) -> None:
+    """`deadline`: in seconds since 1970.
+
+    Raises:
+        LateError: it is over.
+    """
+    if deadline is not None and time.time() >= deadline:
+        raise LateError
 
 
 def train_in_turn(
@@ -51,8 +61,7 @@ def train_in_turn(
     standing = Standing()
 
     def on_time(epoch: Epoch | None = None) -> None:
-        if deadline is not None and time.time() >= deadline:
-            raise _LateError
+        refuse_late(deadline)
 
     try:
         recipe = fitted(changed(recipe, overrides), clips)
@@ -64,7 +73,7 @@ def train_in_turn(
             said = tuple(f"fold {fold.number} {alarm.code}" for alarm in result.alarms)
             standing = Standing((*standing.scores, float(result.metrics[recipe.score])), standing.alarms + said)
             yield standing
-    except _LateError:
+    except LateError:
         yield standing._replace(late=True)
     except Exception as error:
         if torch.cuda.is_available():

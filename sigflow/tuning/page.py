@@ -11,14 +11,18 @@ from sigflow.report.tables import Table
 from sigflow.storage import Location
 from sigflow.tuning.charts import importance_chart, parallel_chart, trials_chart
 from sigflow.tuning.importance import LEAST, importances, usable
+from sigflow.tuning.population import Step, counted
+from sigflow.tuning.population_chart import population_chart
 from sigflow.tuning.search import Search
 from sigflow.tuning.trials import Trial, best_of, short, sign_of
 
 
-def write_page(place: Location, search: Search, trials: Sequence[Trial], answer: Mapping[str, Any]) -> Location:
+def write_page(
+    place: Location, search: Search, trials: Sequence[Trial], answer: Mapping[str, Any], steps: Sequence[Step] = ()
+) -> Location:
     """Write `place`/report/index.html and its pictures as PNG files; give the page's place.
 
-    `answer`: what the job prints; at least one trial has a fold.
+    `answer`: what the job prints; at least one trial has a fold. `steps`: of a population.
     """
     score = search.recipes[0].score
     best = best_of(trials, score)
@@ -26,6 +30,8 @@ def write_page(place: Location, search: Search, trials: Sequence[Trial], answer:
     recipes = {recipe.name: recipe for recipe in search.recipes}
     space = search.spaces[best.recipe]
     pictures = {"trials": ("Scores of the trials over time", trials_chart(trials, score))}
+    if steps:
+        pictures["population"] = ("Scores of the population over its segments", population_chart(steps, score))
     fit = usable(trials, best.recipe, space)
     if space and len(fit) > 1:
         pictures["parallel"] = ("Settings of each trial", parallel_chart(fit, space, score))
@@ -46,6 +52,7 @@ def write_page(place: Location, search: Search, trials: Sequence[Trial], answer:
         f'<p class="faint">{search.method} on data {search.data_fingerprint[:16]}, folds '
         f"{escape(search.folds_spec + held)}</p>",
         _verdict(answer, score),
+        _population(pictures["population"], steps) if steps else "",
         "<h2>Trials over time</h2>" + image(*pictures["trials"]),
         "<h2>What mattered</h2>",
         f'<p class="faint">{escape(weighed)}</p>',
@@ -57,6 +64,16 @@ def write_page(place: Location, search: Search, trials: Sequence[Trial], answer:
     page = document(f"Search: {', '.join(recipes)}", "\n".join(part for part in parts if part))
     (place / "report" / "index.html").write_text(page)
     return place / "report" / "index.html"
+
+
+def _population(picture: tuple[str, bytes], steps: Sequence[Step]) -> str:
+    told = counted(steps)
+    words = (
+        f"{told['members']} members trained on the first fold in {told['segments']} segments; {told['copied']} times "
+        "one that was behind took over the weights of a good one, with its settings a little changed. The settings "
+        "with which members ended are the trials below, which began anew; weights and courses of settings are not kept."
+    )
+    return f'<h2>Population</h2><p class="faint">{escape(words)}</p>{image(*picture)}'
 
 
 def _verdict(answer: Mapping[str, Any], score: str) -> str:

@@ -13,15 +13,18 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState
 
-from sigflow.recipes.space import Axis, Choice, LogUniform, Space, holds
+from sigflow.recipes.space import Axis, Choice, LogUniform, Space, holds, written
 from sigflow.tuning.trials import Overrides, Trial, sign_of
 
-Method: TypeAlias = Literal["tpe", "random"]
+Method: TypeAlias = Literal["tpe", "random", "pbt"]
 _RANDOM_FIRST = 8  # trials before the model of good settings is asked
 
 
 class Proposer:
-    """Asked for settings by a trial's number, told of every trial when it has ended."""
+    """Asked for settings by a trial's number, told of every trial when it has ended.
+
+    Not asked where a population (pbt) proposes, see `sigflow.tuning.population`.
+    """
 
     def __init__(self, spaces: Mapping[str, Space], method: Method, score: str, *, seed: int) -> None:
         self._spaces, self._sign = spaces, sign_of(score)
@@ -95,10 +98,10 @@ def stored(axis: Axis, value: Any) -> str | float:
 
 
 def _suggest(trial: optuna.Trial, name: str, axis: Axis) -> Any:
-    """As it is written into the recipe: numbers with three digits, which is more than any search can tell apart."""
+    """As it is written into the recipe."""
     match axis:
         case Choice():
             return json.loads(str(trial.suggest_categorical(name, axis.texts)))
         case number:
             drawn = trial.suggest_float(name, number.low, number.high, log=isinstance(number, LogUniform))
-            return min(max(float(f"{drawn:.3g}"), number.low), number.high)
+            return written(number, drawn)

@@ -1,6 +1,7 @@
 """What a search is: its folder belongs to it, and is gone on with only by the same one.
 
 search.json         what is searched on what: recipes, spaces, data, folds
+population.parquet  what members of a population came to, segment by segment; written when it ends
 trials/<n>.json     each trial, written when it ends
 trials.parquet      all of them as a table
 best.json           the best recipe, which `--recipe FILE` takes
