@@ -101,7 +101,7 @@ def _height(axis: Axis, value: Any) -> float:
         case Choice():
             return axis.texts.index(json.dumps(value)) / (len(axis.values) - 1)
         case number:
-            return height(number, value)
+            return height(number, float(value))
 
 
 def _ticks(axis: Axis) -> list[tuple[float, str]]:

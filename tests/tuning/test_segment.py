@@ -31,7 +31,7 @@ def clips(gesture_landmarks: Location) -> Clips:
 
 @pytest.fixture(scope="module")
 def labels(clips: Clips) -> list[str]:
-    return vocabulary(words(clips, sentences=False), blank=False)
+    return list(vocabulary(words(clips, sentences=False), blank=False))
 
 
 @pytest.fixture(scope="module")
