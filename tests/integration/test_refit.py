@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 import torch
 
 from sigflow.data.clips import load_clips
@@ -16,6 +17,8 @@ from tests.conftest import train_run
 from tests.integration.conftest import Cluster
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_a_member_is_trained_by_a_worker_of_the_cluster(
     cluster: Cluster, gesture_landmarks: Location, tmp_path: Path
 ) -> None:

@@ -153,7 +153,9 @@ def test_a_search_that_makes_no_sense_or_writes_over_something(
     assert "nonsense" in refused("tune", "--recipe", "isolated_gestures,nonsense", *words)
     assert "two recipes" in refused("tune", "--recipe", "isolated_gestures,isolated_gestures", *words)
     assert "cannot be compared" in refused("tune", "--recipe", "isolated_gestures,continuous_signs", *words)
-    assert "invalid choice" in refused("tune", "--recipe", "isolated_gestures", *words, "--search", "pbt")
+    assert "invalid choice" in refused("tune", "--recipe", "isolated_gestures", *words, "--search", "grid")
+    for recipes in ("isolated_gestures,unified_signs", "any_sequence"):
+        assert "--search pbt" in refused("tune", "--recipe", recipes, *words, "--search", "pbt")
     assert "above 0" in refused("tune", "--recipe", "isolated_gestures", *words, "--time-limit", "0")
     recipe = find_recipe("any_sequence")
     fixed = [word for key in find_space(recipe) for word in ("--set", f"{key}={value_at(recipe, key)}")]

@@ -119,6 +119,7 @@ def test_what_is_done_is_not_trained_again_and_what_is_half_written_is_not_done(
     assert refit_place(out, other, []).name != refit_place(out, refit.run, []).name
 
 
+@pytest.mark.slow
 def test_a_worse_one_is_not_exported_and_the_bundle_says_why(
     run: Location, folds: Rival, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
