@@ -13,6 +13,7 @@ import queue
 import signal
 import socket
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -52,7 +53,11 @@ def flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--replicas", type=_replicas, default=(1, 1), help="N, or MIN-MAX by load; default 1")
     parser.add_argument("--keys", type=job.path, help="file of API keys (python -m serve.access.keys new NAME >> FILE)")
     parser.add_argument(
-        "--drain", type=float, default=5.0, metavar="SECONDS", help="between SIGTERM and the end; default 5"
+        "--drain",
+        type=_drain,
+        default=5.0,
+        metavar="SECONDS",
+        help="between SIGTERM and the end; default 5, 0: at once",
     )
     parser.add_argument("--open", action="store_true", help="without keys too, answer other machines")
 
@@ -156,6 +161,11 @@ def _deploy(settings: Settings, replicas: tuple[int, int]) -> None:
     if most > least:
         scale = {"autoscaling_config": {"min_replicas": least, "max_replicas": most, "target_ongoing_requests": 16}}
     serve.run(deployment(settings, **scale), name="sigflow", route_prefix="/", logging_config=_LOGGING)
+
+
+def _drain(text: str) -> float:
+    """As `job.positive`, and 0: at once."""
+    return 0.0 if text == "0" else min(job.positive(float)(text), threading.TIMEOUT_MAX)
 
 
 def _replicas(text: str) -> tuple[int, int]:

@@ -1,12 +1,13 @@
 """If these fail, what was trained on the page is not served, or a page is there that nobody asked for."""
 
 import argparse
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from serve.__main__ import _settings, flags
+from serve.__main__ import _drain, _settings, flags
 from serve.settings import BUNDLES, Settings, settings_of
 from sigflow.errors import UserError
 
@@ -24,6 +25,14 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Started:
         return _settings(parser.parse_args([str(word) for word in words]), 0)
 
     return read
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("0", 0.0), ("2.5", 2.5), ("1e300", threading.TIMEOUT_MAX)])
+def test_seconds_to_drain_are_none_or_some(text: str, seconds: float) -> None:
+    assert _drain(text) == seconds
+    for bad in ("-1", "nan", "soon"):
+        with pytest.raises(UserError, match="above 0"):
+            _drain(bad)
 
 
 def test_what_is_trained_on_the_page_is_served_and_looked_for_often() -> None:

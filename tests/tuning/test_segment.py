@@ -36,7 +36,8 @@ def labels(clips: Clips) -> list[str]:
 
 @pytest.fixture(scope="module")
 def fold(clips: Clips) -> Fold:
-    return make_folds(clips.column("label"), clips.column("subject"), clips.column("split"), spec="3").folds[0]  # type: ignore[arg-type]
+    names = [str(label) for label in clips.column("label")]
+    return make_folds(names, clips.column("subject"), clips.column("split"), spec="3").folds[0]
 
 
 @pytest.fixture
