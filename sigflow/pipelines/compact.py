@@ -44,10 +44,14 @@ def compact(data: Location, file_mb: int = FILE_MB) -> dict[str, Any]:
         refuse_unshared(data)
         there = reach()
         refuse_impossible(there, {"CPU": 1}, 1, "compact")
-        merging = ray.remote(merge).options(num_cpus=1, label_selector=there.selector(there.without_gpus()))
-        waiting = {merging.remote(place, group): len(group) for place, group in groups}
-        with Progress("compact", sum(waiting.values()), "files") as progress:
-            while waiting:
+        where = there.without_gpus()
+        merging = ray.remote(merge).options(num_cpus=1, label_selector=there.selector(where))
+        most, waiting = where.places({"CPU": 1}), {}
+        with Progress("compact", sum(len(group) for _, group in groups), "files") as progress:
+            while groups or waiting:
+                while groups and len(waiting) < most:  # what waits for a place may bring machines that it may not use
+                    place, group = groups.pop()
+                    waiting[merging.remote(place, group)] = len(group)
                 (done,), _ = ray.wait(list(waiting))
                 try:
                     ray.get(done)

@@ -210,13 +210,17 @@ def _extract_blocks(
     with warnings.catch_warnings():
         # The bounds below have no other door yet; by default a block that kills its worker is retried for ever.
         warnings.simplefilter("ignore", RayDeprecationWarning)
-        blocks = ray.data.from_arrow(list(_blocks(todo, size)))  # copied to the object store, and not kept here
+        # Copied to the object store, and not kept here; from_arrow would start a task for each, on any machine.
+        blocks = ray.data.from_blocks(list(_blocks(todo, size)))
         pa.default_memory_pool().release_unused()
-        # As many actors as there are CPUs, also when some come later: an autoscaler brings what a full pool waits for.
+        # As many actors as there are CPUs. An autoscaler brings what they wait for: where it is known what that can be,
+        # all of it is asked for at once, and no more; elsewhere CPUs may come later that nobody knows of.
+        count = blocks.num_blocks()
+        known = min(where.places({"CPU": 1}), count)
+        pool = ActorPoolStrategy(min_size=1, initial_size=known, max_size=known if there.kinds else count)
         tallies = blocks.map_batches(
             ExtractBlock, fn_constructor_args=(out, options, limits), batch_size=None, batch_format="pyarrow",
-            compute=ActorPoolStrategy(min_size=1, max_size=blocks.num_blocks()), num_cpus=1, max_restarts=1,
-            max_task_retries=1, label_selector=there.selector(where),
+            compute=pool, num_cpus=1, max_restarts=1, max_task_retries=1, label_selector=there.selector(where),
         )  # fmt: skip
     parts: list[pa.Table] = [TALLY_SCHEMA.empty_table()]
     fresh: list[pa.Table] = []

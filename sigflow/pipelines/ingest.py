@@ -102,11 +102,14 @@ def _run(todo: list[Item], out: Location, options: ImportOptions) -> pa.Table:
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     DataContext.get_current().enable_progress_bars = False
 
+    there = reach()
+    where = there.selector(there.without_gpus())
+
     def stage_2(row: dict[str, Any]) -> list[dict[str, Any]]:
         counts: list[dict[str, Any]] = import_block(list(row["items"]), out, options).to_pylist()
         return counts
 
-    tallies = ray.data.from_items(blocks, override_num_blocks=len(blocks)).flat_map(stage_2)
+    tallies = ray.data.from_items(blocks, override_num_blocks=len(blocks)).flat_map(stage_2, label_selector=where)
     parts = []
     with Progress("ingest", sum(len(clip_ids(item)) for item in todo), "clips") as progress:
         for part in tallies.iter_batches(batch_size=None, batch_format="pyarrow"):

@@ -3,7 +3,8 @@
 Machines that an autoscaler could bring count before they run: work for them waits, and they come. Ray has no public way
 to ask for them, so they are read from what `ray up` leaves on the head (~/ray_bootstrap_config.yaml), or from
 SIGFLOW_NODE_TYPES in the environment of whoever starts the job, JSON such as
-[{"name": "gpu", "count": 8, "resources": {"CPU": 4, "GPU": 1}}].
+[{"name": "gpu", "count": 8, "resources": {"CPU": 4, "GPU": 1}}]. An autoscaler knows of a machine that is not there yet
+only the labels that its configuration gives it, and starts what a stage keeps off unless KIND is one of them.
 """
 
 import os
@@ -21,6 +22,7 @@ from sigflow.config import Config
 from sigflow.errors import UserError
 
 NODE_TYPES = "SIGFLOW_NODE_TYPES"
+KIND = "sigflow/kind"  # a label: the name of its kind, on machines that an autoscaler brings
 _LEFT_BY_RAY_UP = Path("~/ray_bootstrap_config.yaml")
 _GROUP, _ID = "ray.io/node-group", "ray.io/node-id"  # labels that Ray gives to nodes, the first to an autoscaler's
 
@@ -80,7 +82,8 @@ class Reach:
         """Labels of all nodes but those that `part` leaves out, also of those that come later."""
         ids = sorted({node.id for node in self.nodes} - {node.id for node in part.nodes})
         kinds = sorted({kind.name for kind in self.kinds} - {kind.name for kind in part.kinds})
-        return {label: f"!in({','.join(out)})" for label, out in ((_ID, ids), (_GROUP, kinds)) if out}
+        labels = ((_ID, ids), (_GROUP, kinds), (KIND, kinds))
+        return {label: f"!in({','.join(out)})" for label, out in labels if out}
 
     def __str__(self) -> str:
         here = "; ".join(words(node.resources) or "nothing" for node in self.nodes)

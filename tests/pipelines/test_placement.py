@@ -16,6 +16,7 @@ LARGE = Node("b2", {"CPU": 16.0, "GPU": 2.0})
 HEAD = Node("c3", {"CPU": 0.0})
 CPUS = Kind(name="cpu", count=16, resources={"CPU": 15})
 GPUS = Kind(name="gpu", count=8, resources={"CPU": 4, "GPU": 1})
+NO_GPU_KIND = {"ray.io/node-group": "!in(gpu)", "sigflow/kind": "!in(gpu)"}
 
 
 @pytest.mark.parametrize(
@@ -66,11 +67,11 @@ def test_what_an_autoscaler_could_bring_is_waited_for_and_no_more() -> None:
         (Reach((SMALL, LARGE)), 20, {}),  # idle
         (Reach((SMALL, LARGE), idle_gpus=False), 4, {"ray.io/node-id": "!in(b2)"}),
         (Reach((HEAD, LARGE), idle_gpus=False), 16, {}),
-        (Reach((HEAD,), (CPUS, GPUS)), 240, {"ray.io/node-group": "!in(gpu)"}),  # those that come later
+        (Reach((HEAD,), (CPUS, GPUS)), 240, NO_GPU_KIND),  # those that come later
         (
             Reach((HEAD, Node("d4", {"CPU": 4, "GPU": 1}, "gpu")), (CPUS, GPUS)),
             240,
-            {"ray.io/node-id": "!in(d4)", "ray.io/node-group": "!in(gpu)"},
+            {"ray.io/node-id": "!in(d4)", **NO_GPU_KIND},
         ),
         (Reach((HEAD,), (GPUS,)), 32, {}),
     ],
