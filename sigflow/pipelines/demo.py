@@ -55,9 +55,11 @@ def demo(out: Location) -> dict[str, Any]:
     connect()
     extracted = extract(videos, data, DetectorOptions(), on_change="replace")
     _say("training")
+    if (run / "run.json").exists() and runs.read_run(run).recipe != RECIPE:  # an older demo's, which would go on
+        shutil.rmtree(run.uri)
     try:
         metrics = train(RECIPE, data, run, holdout=[HOLDOUT], resume=True)
-    except runs.OtherRunError:  # of an older demo: its recipe or its videos were others
+    except runs.OtherRunError:  # its videos were others
         shutil.rmtree(run.uri)
         metrics = train(RECIPE, data, run, holdout=[HOLDOUT], resume=True)
     _say("exporting")
