@@ -15,7 +15,7 @@ def flags(parser: argparse.ArgumentParser) -> None:
     add, measured = parser.add_argument, Measured()
     add("--clips", required=True, type=job.positive(int))
     add("--frames", type=job.positive(float), default=24.4, help="of a clip; default 24.4")
-    add("--cpus", type=job.positive(int), default=2, help="of all machines; default 2")
+    add("--cpus", required=True, type=job.positive(int), help="of all machines")
     add("--cpu-ms", type=job.positive(float), default=measured.cpu_ms_per_frame, help="of a frame, hands; default 25.5")
     add("--frame-bytes", type=job.positive(float), default=measured.bytes_per_frame, help="as stored; default 416")
     for name, what in (

@@ -4,7 +4,7 @@ import argparse
 import re
 import runpy
 import shlex
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,8 @@ import click
 from ray.scripts.scripts import cli as ray_cli
 from ray.serve.scripts import cli as serve_cli
 
+from serve.__main__ import flags as serve_flags
+from serve.access import keys
 from sigflow.errors import UserError
 from tests.cluster.files import CLUSTER, ROOT, VERSION
 
@@ -29,12 +31,30 @@ def check_job(words: list[str]) -> None:
     assert words[0] == "python", f"{words[0]} is not what images have"
     file = ROOT / words[1].removeprefix(APP)
     assert file.is_file(), f"there is no {words[1]}"
+    _check_flags(runpy.run_path(str(file))["flags"], words[2:])
+
+
+def check_module(name: str, words: list[str]) -> None:
+    """`python -m NAME FLAGS`: likewise, of those that are not jobs."""
+    match name:
+        case "serve":
+            _check_flags(serve_flags, words)
+        case "serve.access.keys":
+            try:
+                assert keys.main(words) == 0, f"keys {shlex.join(words)} ends with an error"
+            except SystemExit as error:
+                raise AssertionError(f"keys does not take {shlex.join(words)}") from error
+        case _:
+            raise AssertionError(f"nothing is known of {name}")
+
+
+def _check_flags(flags: Callable[[argparse.ArgumentParser], None], words: list[str]) -> None:
     parser = argparse.ArgumentParser(exit_on_error=False)
     parser.error = _raise  # type: ignore[method-assign,assignment]
     try:
-        runpy.run_path(str(file))["flags"](parser)
+        flags(parser)
         # Where a bucket is, Arrow would ask a network.
-        parser.parse_args([word.replace("s3://", "/") for word in words[2:]])
+        parser.parse_args([word.replace("s3://", "/") for word in words])
     except (UserError, argparse.ArgumentError) as error:
         raise AssertionError(f"{shlex.join(words)}: {error}") from error
 
