@@ -19,7 +19,11 @@ def flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", required=True, type=job.path, help="the run's directory")
     parser.add_argument("--folds", default="5", help="5, subject, random:5 or split; default 5")
     parser.add_argument("--holdout", default="", help="subjects, separated by commas, that no fold sees")
-    parser.add_argument("--workers", type=job.positive(int), help="how many train side by side; default one per CPU")
+    parser.add_argument(
+        "--workers",
+        type=job.positive(int),
+        help="how many train side by side; default one a fold, as far as GPUs or CPUs reach",
+    )
     parser.add_argument("--init", type=job.path, metavar="RUN", help="begin with the weights of this finished run")
     parser.add_argument("--resume", action="store_true", help="go on with the run that --out holds")
     parser.add_argument("--force", default="", metavar="CODE,...", help="errors of the audit that are accepted")

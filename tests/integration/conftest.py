@@ -37,6 +37,7 @@ class Cluster:
     environment: dict[str, str]
     dashboard: str
     folder: Path  # Ray's own: sockets, logs, what was spilled
+    client: str  # address of the head's server for ray:// clients
 
     def run(self, *command: str | Path, cwd: Path | None = None, **extra: str) -> subprocess.CompletedProcess[str]:
         """A command in this environment, without failing."""
@@ -72,7 +73,7 @@ def running_cluster(
     """A head on loopback, its token and its log in `folder`. `words`: for `ray start`; `extra`: of its environment."""
     token = folder / "token"
     token.write_text(secrets.token_hex(32))
-    port, dashboard = port or free_port(), free_port()
+    port, dashboard, client = port or free_port(), free_port(), free_port()
     temporary = tempfile.mkdtemp(prefix="ray", dir="/tmp")  # Ray's sockets lie below it; their paths end at 107 bytes
     environment = os.environ | {
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
@@ -87,6 +88,7 @@ def running_cluster(
         "--node-ip-address", "127.0.0.1", "--port", str(port), "--object-store-memory", str(store_mb << 20),
         "--dashboard-host", "127.0.0.1", "--dashboard-port", str(dashboard), "--temp-dir", temporary,
         "--dashboard-agent-listen-port", "0",  # its default is taken where another cluster runs: then no job is taken
+        "--ray-client-server-port", str(client),
         *words,
     ]  # fmt: skip
     with (folder / "ray.log").open("wb") as log:
@@ -94,7 +96,8 @@ def running_cluster(
     try:
         url = f"http://127.0.0.1:{dashboard}"
         wait_for(lambda: answers(f"{url}/api/version", token.read_text()), seconds=240)
-        yield Cluster(environment | {"RAY_ADDRESS": f"127.0.0.1:{port}"}, url, Path(temporary))
+        environment["RAY_ADDRESS"] = f"127.0.0.1:{port}"
+        yield Cluster(environment, url, Path(temporary), f"ray://127.0.0.1:{client}")
     finally:
         with suppress(ProcessLookupError):
             os.killpg(head.pid, signal.SIGKILL)  # the whole cluster; asked politely it takes 20 s

@@ -1,6 +1,7 @@
 """If these fail, somebody without the token runs code on a cluster, reads its jobs, or changes what is served."""
 
 import json
+import subprocess
 import sys
 import urllib.error
 import urllib.request
@@ -30,12 +31,34 @@ DOORS: list[tuple[str, str, dict[str, Any] | None]] = [
     ("GET", "/api/v0/tasks", None),
     ("GET", "/api/prometheus/sd", None),
 ]
+# Of each node's agent, to whom the dashboard hands jobs on.
+AGENTS_DOORS: list[tuple[str, str, dict[str, Any] | None]] = [
+    ("POST", "/api/job_agent/jobs/", {"entrypoint": "touch {folder}/broken_in", "submission_id": "broken-in"}),
+    ("GET", "/api/job_agent/jobs/none/logs", None),
+    ("POST", "/api/job_agent/jobs/none/stop", {}),
+    ("GET", "/api/local_raylet_healthz", None),
+]
+CLIENT = """
+import sys, ray
+ray.init(sys.argv[1])
+print(ray.get(ray.remote(lambda: "came in").remote()))
+"""
 
 
-def asked(cluster: Cluster, method: str, path: str, body: object = None, token: str | None = None) -> int:
-    headers = {"content-type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
+def the_token(cluster: Cluster) -> str:
+    return Path(cluster.environment["RAY_AUTH_TOKEN_PATH"]).read_text()
+
+
+def agent_of(cluster: Cluster) -> str:
+    """Of the head, at a port of its own choice."""
+    (port,) = cluster.folder.glob("session_latest/dashboard_agent_listen_port_*")
+    return f"http://127.0.0.1:{port.read_text()}"
+
+
+def asked(cluster: Cluster, method: str, path: str, body: object = None, token: str | None = None, at: str = "") -> int:
+    headers = {"content-type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token is not None else {})
     data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(cluster.dashboard + path, method=method, data=data, headers=headers)
+    request = urllib.request.Request((at or cluster.dashboard) + path, method=method, data=data, headers=headers)
     try:
         with urllib.request.urlopen(request, timeout=30) as answer:
             return int(answer.status)
@@ -43,13 +66,16 @@ def asked(cluster: Cluster, method: str, path: str, body: object = None, token: 
         return error.code
 
 
-@pytest.mark.parametrize("wrong", [None, "0" * 64, ""], ids=["no token", "another token", "an empty token"])
-def test_every_door_is_shut_without_the_token(cluster: Cluster, tmp_path: Path, wrong: str | None) -> None:
-    for method, path, body in DOORS:
-        filled = json.loads(json.dumps(body).replace("{folder}", str(tmp_path)))
-        assert asked(cluster, method, path, filled, wrong) in (401, 403), f"{method} {path}"
-    token = Path(cluster.environment["RAY_AUTH_TOKEN_PATH"]).read_text()
-    assert asked(cluster, "GET", "/api/jobs/broken-in", token=token) == 404
+@pytest.mark.parametrize("wrong", ["none", "another", "an empty one", "nearly the right one"])
+def test_every_door_is_shut_without_the_token(cluster: Cluster, tmp_path: Path, wrong: str) -> None:
+    right = the_token(cluster)
+    nearly = right[:-1] + ("0" if right[-1] != "0" else "1")
+    token = {"none": None, "another": "0" * 64, "an empty one": "", "nearly the right one": nearly}[wrong]
+    for at, doors in (("", DOORS), (agent_of(cluster), AGENTS_DOORS)):
+        for method, path, body in doors:
+            filled = json.loads(json.dumps(body).replace("{folder}", str(tmp_path)))
+            assert asked(cluster, method, path, filled, token, at) in (401, 403), f"{method} {path}"
+    assert asked(cluster, "GET", "/api/jobs/broken-in", token=right) == 404
     assert list(tmp_path.iterdir()) == []
 
 
@@ -57,13 +83,18 @@ def test_every_door_is_shut_without_the_token(cluster: Cluster, tmp_path: Path, 
 def test_the_same_doors_open_with_it(cluster: Cluster, path: str) -> None:
     """Otherwise the test above would pass with a server that refuses everybody."""
     assert ("GET", path, None) in DOORS
-    token = Path(cluster.environment["RAY_AUTH_TOKEN_PATH"]).read_text()
-    assert asked(cluster, "GET", path, token=token) == 200
+    assert asked(cluster, "GET", path, token=the_token(cluster)) == 200
 
 
-def test_the_probe_of_heads_needs_no_token(cluster: Cluster) -> None:
-    """Kubernetes has none to give."""
+def test_an_agent_answers_who_has_the_token(cluster: Cluster) -> None:
+    answer = asked(cluster, "GET", "/api/job_agent/jobs/none/logs", token=the_token(cluster), at=agent_of(cluster))
+    assert answer not in (401, 403)
+
+
+def test_the_probes_need_no_token(cluster: Cluster) -> None:
+    """Kubernetes has none to give: of heads the first, of every pod the second."""
     assert asked(cluster, "GET", "/api/gcs_healthz") == 200
+    assert asked(cluster, "GET", "/api/healthz", at=agent_of(cluster)) == 200
 
 
 @pytest.mark.slow
@@ -87,3 +118,14 @@ def test_a_job_cannot_join_without_the_token(
     assert refused.returncode == 2, refused.stderr
     assert "cannot join the Ray cluster" in refused.stderr.splitlines()[-1]
     assert "Traceback" not in refused.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wrong", [{"RAY_AUTH_TOKEN": "0" * 64}, {"RAY_AUTH_MODE": "disabled"}, None])
+def test_rays_client_asks_for_the_token_too(cluster: Cluster, wrong: dict[str, str] | None) -> None:
+    """Its own server on the head, which Ray starts unasked."""
+    words = (sys.executable, "-c", CLIENT, cluster.client)
+    environment = cluster.environment | (wrong or {})
+    environment.pop("RAY_ADDRESS", None)
+    done = subprocess.run(words, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert ("came in" in done.stdout) == (wrong is None), done.stderr

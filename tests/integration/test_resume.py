@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from tests.integration.chaos.conftest import at_work, pull_the_plug
 from tests.integration.conftest import ROOT, Cluster, start_node, wait_for
 
 pytestmark = pytest.mark.slow
@@ -112,8 +113,7 @@ def test_quarantined_clips_are_tried_again_only_when_asked(cluster: Cluster, vid
 def second_node(cluster: Cluster) -> Iterator[subprocess.Popen[bytes]]:
     node = start_node(cluster)
     yield node
-    node.kill()
-    node.wait()
+    pull_the_plug(node)
 
 
 def test_a_killed_node_loses_no_clip(
@@ -121,7 +121,8 @@ def test_a_killed_node_loses_no_clip(
 ) -> None:
     out = tmp_path / "out"
     driver = start(cluster, videos, out)
-    wait_for(lambda: committed(out) >= 3, seconds=300)
-    os.killpg(second_node.pid, signal.SIGKILL)
+    # A detector's process is there once a worker of the node has got a clip.
+    wait_for(lambda: committed(out) >= 3 and bool(at_work(second_node, "sigflow.landmarks.isolated")), seconds=300)
+    pull_the_plug(second_node)
     assert driver.wait(240) == 0
     assert rows(out) == undisturbed
