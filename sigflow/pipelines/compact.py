@@ -46,7 +46,8 @@ def compact(data: Location, file_mb: int = FILE_MB) -> dict[str, Any]:
         refuse_impossible(there, {"CPU": 1}, 1, "compact")
         where = there.without_gpus()
         merging = ray.remote(merge).options(num_cpus=1, label_selector=there.selector(where))
-        most, waiting = where.places({"CPU": 1}), {}
+        most = where.places({"CPU": 1})
+        waiting: dict[ray.ObjectRef[None], int] = {}
         with Progress("compact", sum(len(group) for _, group in groups), "files") as progress:
             while groups or waiting:
                 while groups and len(waiting) < most:  # what waits for a place may bring machines that it may not use
