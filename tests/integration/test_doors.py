@@ -1,6 +1,7 @@
 """If these fail, somebody without the token runs code on a cluster, reads its jobs, or changes what is served."""
 
 import json
+import re
 import subprocess
 import sys
 import urllib.error
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.conftest import ROOT, Cluster
+from tests.integration.conftest import ROOT, Cluster, wait_for
 
 # Of each of Ray's doors at least one: who may not come in here, must not elsewhere.
 DOORS: list[tuple[str, str, dict[str, Any] | None]] = [
@@ -36,7 +37,7 @@ AGENTS_DOORS: list[tuple[str, str, dict[str, Any] | None]] = [
     ("POST", "/api/job_agent/jobs/", {"entrypoint": "touch {folder}/broken_in", "submission_id": "broken-in"}),
     ("GET", "/api/job_agent/jobs/none/logs", None),
     ("POST", "/api/job_agent/jobs/none/stop", {}),
-    ("GET", "/api/local_raylet_healthz", None),
+    ("GET", "/logs/dashboard_agent.log", None),
 ]
 CLIENT = """
 import sys, ray
@@ -50,9 +51,14 @@ def the_token(cluster: Cluster) -> str:
 
 
 def agent_of(cluster: Cluster) -> str:
-    """Of the head, at a port of its own choice."""
-    (port,) = cluster.folder.glob("session_latest/dashboard_agent_listen_port_*")
-    return f"http://127.0.0.1:{port.read_text()}"
+    """Of the head: its address and port are what Ray finds, whatever the head's address is said to be."""
+
+    def said() -> str:
+        logs = cluster.folder.glob("session_*-*/logs/dashboard_agent.log")
+        return "".join(re.findall(r"agent http address: (\S+)", "".join(log.read_text() for log in logs)))
+
+    wait_for(lambda: bool(said()), seconds=120)  # it starts after the dashboard
+    return f"http://{said()}"
 
 
 def asked(cluster: Cluster, method: str, path: str, body: object = None, token: str | None = None, at: str = "") -> int:
