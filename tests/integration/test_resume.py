@@ -17,6 +17,7 @@ from tests.integration.chaos.conftest import at_work, pull_the_plug
 from tests.integration.conftest import ROOT, Cluster, start_node, wait_for
 
 pytestmark = pytest.mark.slow
+COPIES = 4
 
 
 @pytest.fixture(scope="module")
@@ -117,12 +118,28 @@ def second_node(cluster: Cluster) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def test_a_killed_node_loses_no_clip(
-    cluster: Cluster, second_node: subprocess.Popen[bytes], videos: Path, undisturbed: dict[str, Any], tmp_path: Path
+    cluster: Cluster,
+    second_node: subprocess.Popen[bytes],
+    sample_videos: Path,
+    undisturbed: dict[str, Any],
+    tmp_path: Path,
 ) -> None:
-    out = tmp_path / "out"
+    videos, out = tmp_path / "videos", tmp_path / "out"
+    for copy in range(COPIES):  # enough for the node to be at work before the others have done it all
+        for subject in sample_videos.iterdir():
+            shutil.copytree(subject, videos / f"{subject.name}{copy}")
     driver = start(cluster, videos, out)
-    # A detector's process is there once a worker of the node has got a clip.
-    wait_for(lambda: committed(out) >= 3 and bool(at_work(second_node, "sigflow.landmarks.isolated")), seconds=300)
+
+    def at_work_there() -> bool:  # a detector's process is there once a worker has got a clip
+        assert driver.poll() is None, "it ended before the node was at work"
+        return committed(out) >= 3 and bool(at_work(second_node, "sigflow.landmarks.isolated"))
+
+    wait_for(at_work_there, seconds=200)
     pull_the_plug(second_node)
     assert driver.wait(240) == 0
-    assert rows(out) == undisturbed
+    found = rows(out)
+    assert len(found) == COPIES * len(undisturbed)
+    for clip_id, row in found.items():
+        subject, _, rest = clip_id.partition("/")
+        expected = undisturbed[f"{subject[:-1]}/{rest}"]
+        assert row == expected | {"clip_id": clip_id, "subject": subject}
