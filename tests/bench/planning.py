@@ -2,7 +2,7 @@
 
 A manifest with a row for each of ROWS files that are there; the job's own code from the manifest to the last count, but
 for decoding: workers give back counts of no frames, and commit nothing. First from nothing, then with half of the rows
-there, in files as extraction writes them, which is a resume. The driver must stay under LIMIT_MIB and end within LIMIT_S:
+there, in files as extraction writes them, which is a resume. The driver must stay under LIMIT_MIB, within LIMIT_S:
 exit 1 otherwise. An argument is another number of rows. RAY_ADDRESS names a cluster; without it the job starts its own.
 """
 
