@@ -82,7 +82,7 @@ def test_what_an_autoscaler_could_bring_is_waited_for(
     demanded = ("import ray; from sigflow.pipelines.census import census; ray.init(log_to_driver=False); "
                 "print(sum(it['count'] for it in census()['waiting']))")  # fmt: skip
     try:
-        wait_for(lambda: cluster.run(sys.executable, "-c", demanded).stdout.strip() not in ("", "0"), seconds=120)
+        wait_for(lambda: cluster.run(sys.executable, "-c", demanded).stdout.strip() not in ("", "0"), seconds=240)
         assert driver.poll() is None, log.read_text()
         node = start_node(cluster, cpus=4)
         try:

@@ -17,7 +17,9 @@ from sigflow.recipes.recipe import Recipe, override
 from sigflow.training import Epoch, FoldResult, build, fit
 from sigflow.training.objective import class_weights
 
-RECIPE = override(find_recipe("isolated_gestures"), ["train.epochs=6", "model.hidden=[16, 8]", "model.dense=8"])
+RECIPE = override(
+    find_recipe("isolated_gestures"), ["train.epochs=6", "model.hidden=[16, 8]", "model.dense=8", "augmentation={}"]
+)
 
 
 @pytest.fixture(scope="module")

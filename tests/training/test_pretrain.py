@@ -26,7 +26,7 @@ PLAIN = override(
     find_recipe("isolated_gestures").model_copy(
         update={"model": BilstmConfig(per_frame=False, hidden=(16,), dropout=0.1)}
     ),
-    ["train.epochs=2", "optim.lr=1e-2", "augmentation.noise_sizes=0.02"],
+    ["train.epochs=2", "optim.lr=1e-2", 'augmentation={"noise_sizes": 0.02}'],
 )
 MASKED = override(PLAIN, ["pretraining.masked_epochs=12", "pretraining.lr=1e-2"])
 

@@ -20,7 +20,8 @@ from sigflow.training import Start, build, fit
 from sigflow.training.start import begin_with
 
 RECIPE = override(
-    find_recipe("isolated_gestures"), ["train.epochs=12", "model.hidden=[16]", "model.dense=8", "optim.lr=1e-2"]
+    find_recipe("isolated_gestures"),
+    ["train.epochs=12", "model.hidden=[16]", "model.dense=8", "optim.lr=1e-2", "augmentation={}"],
 )
 
 

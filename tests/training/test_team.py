@@ -15,8 +15,10 @@ from sigflow.recipes.recipe import Recipe, override
 from sigflow.training import Team, fit
 
 # Batches of 7 do not divide by 2, and the last one of the fold is smaller still.
-PLAIN = override(find_recipe("isolated_gestures"), ["train.epochs=3", "model.hidden=[8]", "model.dense=8",
-                                                    "model.dropout=0", "train.batch_size=7"])  # fmt: skip
+PLAIN = override(
+    find_recipe("isolated_gestures"),
+    ["train.epochs=3", "model.hidden=[8]", "model.dense=8", "model.dropout=0", "train.batch_size=7", "augmentation={}"],
+)
 AUGMENTED = override(PLAIN, ["augmentation.noise_sizes=0.05", "model.dropout=0.3", "model.norm=batch"])
 
 

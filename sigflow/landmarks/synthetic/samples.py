@@ -204,7 +204,9 @@ def write_video(path: Path, frames_THWC: NDArray[np.uint8], fps: int) -> None:
     try:
         with av.open(str(part), "w", format="mp4") as container:
             # One thread: with more, the bytes depend on the machine; clips are written side by side anyway.
-            stream = container.add_stream("libx264", rate=fps, options={"crf": "20", "preset": "veryfast"})
+            # Nor mbtree: with AVX-512 its bytes differ from one time to the next.
+            options = {"crf": "20", "preset": "veryfast", "x264-params": "mbtree=0"}
+            stream = container.add_stream("libx264", rate=fps, options=options)
             stream.codec_context.thread_count = 1
             stream.height, stream.width = frames_THWC.shape[1:3]
             stream.pix_fmt = "yuv420p"

@@ -53,8 +53,7 @@ def test_a_search_loses_no_trial_with_a_node(
     out = tmp_path / "out"
     words = ("--recipe", "isolated_gestures", "--data", gesture_landmarks.uri, "--out", out, "--folds", "3")
     driver = start("tune", *words, "--trials", "6", "--concurrent", "3", *SHORT)
-    wait_until(lambda: bool(list(out.glob("trials/0*.json"))), driver, said)
-    assert at_work(node, "ImplicitFunc")
+    wait_until(lambda: bool(list(out.glob("trials/0*.json")) and at_work(node, "ImplicitFunc")), driver, said)
     pull_the_plug(node)
     killed = time.monotonic()
     assert driver.wait(280) == 0, said.read_text()
