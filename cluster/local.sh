@@ -35,7 +35,7 @@ A cluster runs, and asks for a token (in ~/.ray/auth_token, unless RAY_AUTH_TOKE
   export RAY_AUTH_MODE=token
   ray job submit --address $url --runtime-env cluster/code.yaml -- python jobs/extract.py --videos "\$PWD/my_clips" --out "\$PWD/landmarks"
   RAY_ADDRESS=127.0.0.1:$port python jobs/status.py --cluster
-  serve deploy --address $url serve/config.yaml
+  serve deploy --address $url serve/config.yaml      # after its bundles are edited
 
 The dashboard asks for the token, which \`ray get-auth-token\` shows: $url
 make cluster-stop ends it.

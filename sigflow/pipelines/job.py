@@ -103,7 +103,8 @@ def connect() -> None:
         ray.init(address=address, **quiet)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise UserError(
-            f"cannot join the Ray cluster at RAY_ADDRESS={address}: {error}; start it, or unset it"
+            f"cannot join the Ray cluster at RAY_ADDRESS={address}: {error}; start it, or unset RAY_ADDRESS, or if it "
+            "asks for a token: export RAY_AUTH_MODE=token, and have its token in ~/.ray/auth_token"
         ) from error
 
 

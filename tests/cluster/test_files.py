@@ -5,10 +5,13 @@ import re
 import shlex
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import pytest
 import yaml
+from ray._private.runtime_env.packaging import create_package
 
 from sigflow.pipelines.placement import KIND
 from sigflow.pipelines.placement import kinds as node_types
@@ -108,6 +111,27 @@ def test_machines_carry_the_name_of_their_kind() -> None:
     (cluster,) = kinds("RayCluster")
     groups = {it["groupName"]: it["labels"] for it in cluster["spec"]["workerGroupSpecs"]}
     assert groups == {name: {KIND: name} for name in ("cpu", "gpu")}
+
+
+def test_jobs_bring_their_code_and_recipes_alone(tmp_path: Path) -> None:
+    """Ray ends where there are more than 100 MB, and videos in a checkout are soon more."""
+    code = {"jobs/tune.py", "sigflow/recipes/lstm.py", "serve/page/index.html", "mine.json"}
+    others = {
+        "my_clips/ada/wave/1.mov",
+        "bundles/a/fp32.onnx",
+        "runs/a/fold.json",
+        "README.md",
+        "jobs/__pycache__/a.pyc",
+    }
+    for name in code | others:
+        (tmp_path / "checkout" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "checkout" / name).touch()
+    (config,) = documents(CLUSTER / "code.yaml")
+    create_package(
+        str(tmp_path / "checkout"), tmp_path / "sent.zip", include_gitignore=True, excludes=config["excludes"]
+    )
+    with ZipFile(tmp_path / "sent.zip") as sent:
+        assert {name for name in sent.namelist() if not name.endswith("/")} == code
 
 
 def test_the_dockerfile_copies_what_is_there_and_ends_without_root() -> None:
