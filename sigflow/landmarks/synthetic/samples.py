@@ -204,8 +204,8 @@ def write_video(path: Path, frames_THWC: NDArray[np.uint8], fps: int) -> None:
     try:
         with av.open(str(part), "w", format="mp4") as container:
             # One thread: with more, the bytes depend on the machine; clips are written side by side anyway.
-            # Nor mbtree: with AVX-512 its bytes differ from one time to the next.
-            options = {"crf": "20", "preset": "veryfast", "x264-params": "mbtree=0"}
+            # Nor B-frames: with them and AVX-512 bytes differ from one time to the next.
+            options = {"crf": "20", "preset": "veryfast", "x264-params": "bframes=0"}
             stream = container.add_stream("libx264", rate=fps, options=options)
             stream.codec_context.thread_count = 1
             stream.height, stream.width = frames_THWC.shape[1:3]
