@@ -126,7 +126,7 @@ def test_a_killed_node_loses_no_clip(
 ) -> None:
     videos, out = tmp_path / "videos", tmp_path / "out"
     for copy in range(COPIES):  # enough for the node to be at work before the others have done it all
-        for subject in sample_videos.iterdir():
+        for subject in filter(Path.is_dir, sample_videos.iterdir()):
             shutil.copytree(subject, videos / f"{subject.name}{copy}")
     driver = start(cluster, videos, out)
 
